@@ -1,0 +1,106 @@
+//! The configuration file: TOML in, validated values out, every problem listed with its place.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{LocationName, ScopeName, SourceName};
+use crate::schedule::Schedule;
+use crate::scope::Scope;
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Sources by name.
+    pub sources: BTreeMap<SourceName, SourceConfig>,
+    /// Locations by name.
+    pub locations: BTreeMap<LocationName, LocationConfig>,
+    /// Scopes by name.
+    pub scopes: BTreeMap<ScopeName, Scope>,
+    /// Schedules, sorted by name.
+    pub schedules: Vec<Schedule>,
+}
+
+/// Where a secret is found. The secret itself is never part of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SecretRef {
+    /// In AWS Secrets Manager: a name or ARN, optionally `#key` of a JSON secret.
+    Secret(String),
+    /// In an environment variable.
+    Env(String),
+    /// In a file; a trailing line end is dropped.
+    File(String),
+}
+
+/// How a source is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum SourceConfig {
+    /// A PostgreSQL server, version 13 or later.
+    Postgresql {
+        /// Host name, address, or the folder of a Unix socket.
+        host: String,
+        /// 5432 if not given.
+        port: u16,
+        /// The database.
+        database: String,
+        /// The role to connect as.
+        user: String,
+        /// None: no password (peer or trust authentication, client certificates).
+        password: Option<SecretRef>,
+        /// As libpq's `sslmode`.
+        sslmode: SslMode,
+        /// A PEM file of certificate authorities; the system's if none.
+        ca_file: Option<String>,
+        /// The `pg_dump` to run for the schema, looked up in PATH without a slash.
+        pg_dump: String,
+        /// Parallel connections, 1 to 64.
+        connections: u32,
+    },
+    /// An SQLite database file.
+    Sqlite {
+        /// Its path.
+        path: String,
+    },
+}
+
+/// As libpq's `sslmode`, with the same meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server offers it.
+    Prefer,
+    /// TLS, the certificate is not checked.
+    Require,
+    /// TLS, the certificate's issuer is checked.
+    VerifyCa,
+    /// TLS, the certificate's issuer and host name are checked.
+    VerifyFull,
+}
+
+/// How a location is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum LocationConfig {
+    /// A bucket of S3 or of an S3-compatible store.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// A key prefix without slashes at its ends; empty for none.
+        prefix: String,
+        /// The region, if not the function's own.
+        region: Option<String>,
+        /// The password that opens the repositories there.
+        repository_password: SecretRef,
+    },
+    /// A local or mounted folder. Only the command line can use it.
+    Folder {
+        /// An absolute path.
+        path: String,
+        /// The password that opens the repositories there.
+        repository_password: SecretRef,
+    },
+}

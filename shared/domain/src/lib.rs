@@ -1,0 +1,23 @@
+//! The words of LogisEdge Backup as types: ids, scopes, schedules, retention, runs, events,
+//! manifests, findings, alerts, and the configuration that a user writes.
+//!
+//! Nothing here does I/O, reads a clock, is async, or knows AWS. Time is always an argument, so
+//! every decision in this crate can be replayed.
+
+pub mod alert;
+pub mod calendar;
+pub mod config;
+pub mod event;
+pub mod finding;
+pub mod id;
+pub mod manifest;
+pub mod plan;
+pub mod retention;
+pub mod retry;
+pub mod run;
+pub mod schedule;
+pub mod scope;
+pub mod snapshot;
+
+/// An instant. Everything stored or sent is UTC.
+pub type Instant = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,67 @@
+//! Schedules: when, which scopes, which kind, where to, kept how long, told to whom.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Instant;
+use crate::calendar::Calendar;
+use crate::id::{LocationName, ScheduleName, ScopeName};
+use crate::retention::Retention;
+use crate::snapshot::Kind;
+
+/// A schedule as configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Its name.
+    pub name: ScheduleName,
+    /// When it is due.
+    pub calendar: Calendar,
+    /// The IANA zone in which the calendar is read.
+    pub zone: chrono_tz::Tz,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it backs up, each on its own.
+    pub scopes: Vec<ScopeName>,
+    /// Where to.
+    pub location: LocationName,
+    /// How long its snapshots are kept.
+    pub retention: Retention,
+    /// Which of its events are alerted.
+    pub alerts: AlertPolicy,
+    /// A disabled schedule has no slots.
+    pub enabled: bool,
+    /// How late a missed slot may still start, in seconds.
+    pub catch_up_seconds: u64,
+}
+
+/// Which events of a schedule's runs reach the alert topic. Missed slots and dead letters always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertPolicy {
+    /// A snapshot was committed.
+    pub success: bool,
+    /// A run failed, was skipped or was missed.
+    pub failure: bool,
+    /// Verify found something.
+    pub finding: bool,
+    /// Prune deleted something.
+    pub clean_up: bool,
+}
+
+impl Default for AlertPolicy {
+    fn default() -> Self {
+        Self {
+            success: true,
+            failure: true,
+            finding: true,
+            clean_up: false,
+        }
+    }
+}
+
+/// A schedule with what the dispatcher moves: its next slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleState {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// The next slot that has not been dispatched. None: disabled, or its calendar has ended.
+    pub next_slot: Option<Instant>,
+}

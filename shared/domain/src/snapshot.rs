@@ -1,0 +1,91 @@
+//! Snapshots as the catalog holds them: what exists, where, and how far it is trusted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Instant;
+use crate::id::{ChainPath, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
+
+/// What a snapshot may share with the ones before it in its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Starts a chain and stores every blob again.
+    Full,
+    /// Stores only blobs that no snapshot of its chain holds.
+    Incremental,
+    /// Stores only blobs that its chain's full does not hold.
+    Differential,
+}
+
+impl Kind {
+    /// The kind in lower case, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::Differential => "differential",
+        }
+    }
+}
+
+/// How far a committed snapshot is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// Committed and not yet read back.
+    Unverified,
+    /// Every byte was read back and agreed.
+    Verified,
+    /// Verify found something wrong; such a snapshot is not good.
+    Damaged,
+}
+
+impl Trust {
+    /// The state in lower case, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// A committed snapshot. Everything but `trust`, `verified_at` and `findings` is immutable and can
+/// be rebuilt from the location alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// Its id in its chain's repository.
+    pub id: SnapshotId,
+    /// The scope it is of.
+    pub scope: ScopeName,
+    /// Where it is stored.
+    pub location: LocationName,
+    /// Its chain, below the location.
+    pub chain: ChainPath,
+    /// Its kind.
+    pub kind: Kind,
+    /// The run that made it.
+    pub run: RunId,
+    /// The schedule whose retention applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleName>,
+    /// The instant whose content it holds: when the source's snapshot was opened.
+    pub taken_at: Instant,
+    /// Tables (or files) in it.
+    pub tables: u64,
+    /// Rows in all tables.
+    pub rows: u64,
+    /// Bytes of content, uncompressed.
+    pub bytes: u64,
+    /// Bytes that this snapshot added to the location.
+    pub bytes_stored: u64,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// When it was last read back whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Instant>,
+    /// Findings of the last verification.
+    #[serde(default)]
+    pub findings: u64,
+}

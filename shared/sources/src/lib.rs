@@ -1,0 +1,15 @@
+//! Databases: the [`Source`] port streams a consistent snapshot out, the [`Target`] port streams
+//! one in. PostgreSQL and SQLite.
+
+mod error;
+mod port;
+mod rows;
+
+pub use error::{SourceError, SourceErrorKind};
+pub use port::{
+    Edge, OpenSnapshot, Part, RestoreFile, Source, SourceSnapshot, TableFacts, Target, TargetState,
+};
+pub use rows::{RowHasher, add};
+
+/// About how large the buffers are in which rows travel, in bytes.
+pub const BUFFER_BYTES: usize = 256 * 1024;

@@ -1,0 +1,51 @@
+//! The one error type of this crate.
+
+use logisedge_domain::retry::Retry;
+
+/// What kind of thing went wrong with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageErrorKind {
+    /// No object has this key.
+    NotFound,
+    /// A create met an existing object.
+    AlreadyExists,
+    /// The bucket, or the folder that holds the store, is not there.
+    StoreMissing,
+    /// The credentials, role or file mode do not allow it.
+    Denied,
+    /// No space, or a quota is reached.
+    Full,
+    /// What arrived is not what was sent.
+    Corrupted,
+    /// Throttled, timed out, connection lost, or the service failed.
+    Unavailable,
+    /// Anything else: a bad key, an unexpected answer.
+    Other,
+}
+
+/// A failed operation on a store.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {object}: {message}")]
+pub struct StorageError {
+    /// What kind of failure.
+    pub kind: StorageErrorKind,
+    /// What was being done: `read`, `write`, `list`, `delete`.
+    pub operation: &'static str,
+    /// To what: `s3://bucket/key` or a path.
+    pub object: String,
+    /// Why, and what to do about it.
+    pub message: String,
+    /// The cause, where there is one.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StorageError {
+    /// Whether trying again can help.
+    pub fn retry(&self) -> Retry {
+        match self.kind {
+            StorageErrorKind::Unavailable => Retry::SOON,
+            _ => Retry::Permanent,
+        }
+    }
+}

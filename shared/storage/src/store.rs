@@ -1,0 +1,138 @@
+//! The port itself.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::StorageError;
+
+/// How an object is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Put {
+    /// Fail with `AlreadyExists` where the key is taken, atomically. Otherwise replace.
+    pub create_only: bool,
+    /// The SHA-256 of the bytes, where the caller knows it already. The store checks it on
+    /// arrival; without it the store's own default integrity check applies.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// What a listing tells of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Its key, relative to the store it was asked of.
+    pub key: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified_at: logisedge_domain::Instant,
+}
+
+/// A place for objects. Every implementation passes the same contract suite.
+#[async_trait]
+pub trait ObjectStore: Debug + Send + Sync + 'static {
+    /// Writes a whole object. When it returns, the bytes are durable and visible.
+    async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError>;
+
+    /// Reads a whole object.
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError>;
+
+    /// Reads a part of an object. A range that ends past the object's end is an error of kind
+    /// `Corrupted`, since callers only ask for what an index says is there.
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
+
+    /// Tells an object's size without reading it.
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError>;
+
+    /// Every object whose key starts with `prefix` (plain text, not a folder), sorted by key.
+    /// An empty result is no error.
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError>;
+
+    /// The next path segments below `prefix`, which is empty or ends in `/`: like the folders of
+    /// a folder, each with its trailing `/`, sorted, relative to the store. Costs one request a
+    /// thousand segments on S3, however many objects lie below.
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StorageError>;
+
+    /// Deletes objects. Keys that are not there are no error. On a versioned bucket this leaves
+    /// a delete marker, so the bytes stay until the lifecycle's grace days are over.
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError>;
+
+    /// Where a key lies, for people: `s3://bucket/prefix/key` or an absolute path.
+    fn locate(&self, key: &str) -> String;
+}
+
+/// A store seen from a prefix: its keys are relative to it.
+#[derive(Debug, Clone)]
+pub struct Prefixed {
+    inner: Arc<dyn ObjectStore>,
+    prefix: String,
+}
+
+impl Prefixed {
+    /// Sees `inner` from `prefix`, slashes at whose ends are dropped. An empty one changes nothing.
+    pub fn new(inner: Arc<dyn ObjectStore>, prefix: &str) -> Self {
+        let prefix = match prefix.trim_matches('/') {
+            "" => String::new(),
+            p => format!("{p}/"),
+        };
+        Self { inner, prefix }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn relative(&self, key: &str) -> String {
+        key.strip_prefix(&self.prefix).unwrap_or(key).to_owned()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Prefixed {
+    async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
+        self.inner.put(&self.key(key), bytes, put).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+        self.inner.get(&self.key(key)).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_range(&self.key(key), range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+        let meta = self.inner.head(&self.key(key)).await?;
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            ..meta
+        })
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        let found = self.inner.list(&self.key(prefix)).await?;
+        Ok(found
+            .into_iter()
+            .map(|meta| ObjectMeta {
+                key: self.relative(&meta.key),
+                ..meta
+            })
+            .collect())
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        let found = self.inner.list_folders(&self.key(prefix)).await?;
+        Ok(found.iter().map(|folder| self.relative(folder)).collect())
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
+        let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
+        self.inner.delete(&keys).await
+    }
+
+    fn locate(&self, key: &str) -> String {
+        self.inner.locate(&self.key(key))
+    }
+}

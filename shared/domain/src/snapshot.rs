@@ -51,8 +51,8 @@ impl Trust {
     }
 }
 
-/// A committed snapshot. Everything but `trust`, `verified_at` and `findings` is immutable and can
-/// be rebuilt from the location alone.
+/// A committed snapshot. Everything but `trust`, `verified_at`, `findings` and `deleting_since` is
+/// immutable and can be rebuilt from the location alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
     /// Its id in its chain's repository.
@@ -88,4 +88,8 @@ pub struct SnapshotRecord {
     /// Findings of the last verification.
     #[serde(default)]
     pub findings: u64,
+    /// Set before prune deletes its first byte: such a snapshot is no longer offered for restore,
+    /// and a prune that was interrupted finishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleting_since: Option<Instant>,
 }

@@ -94,7 +94,7 @@ pub trait SourceSnapshot: Send + Sync {
     async fn read(&self, part: &Part, sink: mpsc::Sender<Bytes>) -> Result<u64, SourceError>;
 
     /// Ends the snapshot. Fails where the database says that what was read may not be consistent.
-    async fn close(self: Box<Self>) -> Result<(), SourceError>;
+    async fn close(&self) -> Result<(), SourceError>;
 }
 
 /// A file of a snapshot on its way into a target.

@@ -9,7 +9,7 @@ pub use error::{SourceError, SourceErrorKind};
 pub use port::{
     Edge, OpenSnapshot, Part, RestoreFile, Source, SourceSnapshot, TableFacts, Target, TargetState,
 };
-pub use rows::{RowHasher, add};
+pub use rows::{FRAGMENT_BYTES_MAX, RowFold, RowHasher, RowPiece, add};
 
 /// About how large the buffers are in which rows travel, in bytes.
 pub const BUFFER_BYTES: usize = 256 * 1024;

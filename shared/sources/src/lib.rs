@@ -4,12 +4,14 @@
 mod error;
 mod port;
 mod rows;
+mod selection;
 
 pub use error::{SourceError, SourceErrorKind};
 pub use port::{
     Edge, OpenSnapshot, Part, RestoreFile, Source, SourceSnapshot, TableFacts, Target, TargetState,
 };
 pub use rows::{FRAGMENT_BYTES_MAX, RowFold, RowHasher, RowPiece, add};
+pub use selection::select;
 
 /// About how large the buffers are in which rows travel, in bytes.
 pub const BUFFER_BYTES: usize = 256 * 1024;

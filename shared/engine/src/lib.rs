@@ -1,1 +1,22 @@
-//! placeholder
+//! The use cases: dispatch, back up, verify, prune, restore, rebuild the catalog. Each module is one
+//! verb and reads as its own procedure.
+//!
+//! What comes in are ports (a source, a store, a target) and the catalog; what goes out are values,
+//! among them the events and alerts that the caller publishes. Nothing here names an AWS client.
+
+pub mod attempt;
+pub mod backup;
+pub mod dispatch;
+mod error;
+mod progress;
+pub mod prune;
+pub mod rebuild;
+pub mod restore;
+mod stream;
+pub mod verify;
+
+pub use error::{EngineError, EngineErrorKind};
+pub use progress::{Progress, ProgressView};
+
+/// `logisedge-backup 0.1.0`: how this program names itself in manifests and snapshots.
+pub const PROGRAM: &str = concat!("logisedge-backup ", env!("CARGO_PKG_VERSION"));

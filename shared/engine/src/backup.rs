@@ -1,0 +1,236 @@
+//! Backing up: one consistent snapshot of a source becomes one snapshot of a repository.
+//!
+//! This module knows no catalog: [`take`] is all that a location without AWS needs. What makes it a
+//! *run*, with a lease and a commit, is in [`crate::attempt`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use bytes::Bytes;
+use logisedge_domain::Instant;
+use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, SnapshotId, SourceName};
+use logisedge_domain::manifest::{
+    FileEntry, MANIFEST_VERSION, Manifest, RowFormat, SourceFacts, TableEntry,
+};
+use logisedge_domain::run::RunStats;
+use logisedge_domain::scope::Scope;
+use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
+use logisedge_repository::{KnownBlobs, Options, Password, Repository, Snapshot};
+use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
+use logisedge_storage::{ObjectStore, Prefixed};
+
+use crate::stream::{StoredPart, store_parts};
+use crate::{EngineError, PROGRAM, Progress};
+
+/// Where the manifest lies inside a snapshot.
+pub const MANIFEST_PATH: &str = "/manifest.json";
+
+/// What is to be backed up, and as what.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The run that it is for.
+    pub run: RunId,
+    /// The schedule whose policies apply.
+    pub schedule: Option<ScheduleName>,
+    /// The scope.
+    pub scope: Scope,
+    /// The chain to write, below `location`.
+    pub chain: ChainPath,
+    /// The location's name.
+    pub location: LocationName,
+    /// How content is cut, compressed and packed.
+    pub options: Options,
+}
+
+/// A snapshot that lies in its repository, whole and durable.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// As the catalog will hold it.
+    pub record: SnapshotRecord,
+    /// What the snapshot says of itself.
+    pub manifest: Manifest,
+    /// What it took.
+    pub stats: RunStats,
+}
+
+/// Takes a full snapshot of `order.scope` into a new chain below `location`.
+///
+/// Writes packs, then the index, then the snapshot object; a failure at any point leaves a chain
+/// without a snapshot object, which nothing offers and prune removes.
+pub async fn take(
+    source: &dyn Source,
+    location: Arc<dyn ObjectStore>,
+    password: &Password,
+    order: &Order,
+    progress: &Progress,
+) -> Result<Taken, EngineError> {
+    let stopwatch = Stopwatch::now();
+    // The source first: one that cannot be read leaves no trace at the location.
+    let snapshot: Arc<dyn SourceSnapshot> =
+        Arc::from(source.open(&order.scope.selection).await?);
+    let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
+    let repository = Repository::create(chain, password, order.options.clone()).await?;
+    let writer = repository.writer(KnownBlobs::default());
+
+    let stored = store_parts(&snapshot, &writer, progress).await?;
+    snapshot.close().await?;
+
+    let facts = snapshot.facts();
+    let manifest = describe(order, facts, &stored, &repository);
+    let mut files: Vec<_> =
+        stored.into_iter().map(|stored| (stored.part.path, stored.file)).collect();
+    for (path, content) in &facts.files {
+        files.push((path.clone(), writer.store_bytes(content.clone()).await?));
+    }
+    let text = Bytes::from(serde_json::to_vec_pretty(&manifest).map_err(|error| {
+        EngineError::new(crate::EngineErrorKind::Internal, format!("the manifest: {error}"))
+    })?);
+    files.push((MANIFEST_PATH.to_owned(), writer.store_bytes(text).await?));
+
+    let tree = writer.tree(files, facts.taken_at).await?;
+    let written = writer.finish().await?;
+    let id = repository.commit(snapshot_object(order, facts.taken_at, tree)).await?;
+
+    let stats = RunStats {
+        rows: manifest.tables.iter().map(|table| table.rows).sum(),
+        bytes_read: manifest.files.iter().map(|file| file.bytes).sum(),
+        bytes_new: written.bytes_new,
+        bytes_shared: written.bytes_shared,
+        bytes_stored: written.bytes_stored,
+        objects_stored: written.objects_stored,
+        duration_ms: u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    let record = record_of(&manifest, id, &order.location, &order.chain, stats.bytes_stored);
+    Ok(Taken { record, manifest, stats })
+}
+
+/// A snapshot as the catalog holds it, from what it says of itself.
+pub(crate) fn record_of(
+    manifest: &Manifest,
+    id: SnapshotId,
+    location: &LocationName,
+    chain: &ChainPath,
+    bytes_stored: u64,
+) -> SnapshotRecord {
+    SnapshotRecord {
+        id,
+        scope: manifest.scope.clone(),
+        location: location.clone(),
+        chain: chain.clone(),
+        kind: manifest.kind,
+        run: manifest.run.clone(),
+        schedule: manifest.schedule.clone(),
+        taken_at: manifest.taken_at,
+        tables: manifest.tables.len() as u64,
+        rows: manifest.tables.iter().map(|table| table.rows).sum(),
+        bytes: manifest.files.iter().map(|file| file.bytes).sum(),
+        bytes_stored,
+        trust: Trust::Unverified,
+        verified_at: None,
+        findings: 0,
+        deleting_since: None,
+    }
+}
+
+fn describe(
+    order: &Order,
+    facts: &OpenSnapshot,
+    stored: &[StoredPart],
+    repository: &Repository,
+) -> Manifest {
+    let mut files: Vec<FileEntry> = stored
+        .iter()
+        .map(|stored| FileEntry { path: stored.part.path.clone(), bytes: stored.file.bytes() })
+        .chain(facts.files.iter().map(|(path, content)| FileEntry {
+            path: path.clone(),
+            bytes: content.len() as u64,
+        }))
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Manifest {
+        version: MANIFEST_VERSION,
+        program: PROGRAM.to_owned(),
+        run: order.run.clone(),
+        schedule: order.schedule.clone(),
+        scope: order.scope.name.clone(),
+        selection: order.scope.selection.clone(),
+        kind: Kind::Full,
+        kind_reason: None,
+        taken_at: facts.taken_at,
+        source: source_facts(&order.scope.source, facts),
+        chunking: repository.chunking(),
+        tables: tables(facts, stored),
+        files,
+        outside_references: facts.outside_references.clone(),
+        notes: facts.notes.clone(),
+    }
+}
+
+fn source_facts(name: &SourceName, facts: &OpenSnapshot) -> SourceFacts {
+    SourceFacts {
+        name: name.clone(),
+        engine: facts.engine.to_owned(),
+        engine_version: facts.engine_version.clone(),
+        database: facts.database.clone(),
+        encoding: facts.encoding.clone(),
+        details: facts.details.clone(),
+    }
+}
+
+fn tables(facts: &OpenSnapshot, stored: &[StoredPart]) -> Vec<TableEntry> {
+    let mut of_table: BTreeMap<usize, Vec<&StoredPart>> = BTreeMap::new();
+    for part in stored {
+        if let Some(table) = part.part.table {
+            of_table.entry(table).or_default().push(part);
+        }
+    }
+    let whole_file: Vec<String> = stored
+        .iter()
+        .filter(|stored| stored.part.table.is_none())
+        .map(|stored| stored.part.path.clone())
+        .collect();
+    facts
+        .tables
+        .iter()
+        .enumerate()
+        .map(|(index, table)| {
+            let mut parts = of_table.remove(&index).unwrap_or_default();
+            parts.sort_by(|a, b| a.part.path.cmp(&b.part.path));
+            let (rows, content) = table.counted.unwrap_or_else(|| {
+                parts.iter().fold((0, Default::default()), |(rows, sum), part| {
+                    (rows + part.rows, add(sum, part.content))
+                })
+            });
+            TableEntry {
+                schema: table.schema.clone(),
+                name: table.name.clone(),
+                columns: table.columns.clone(),
+                format: table.format,
+                files: match table.format {
+                    RowFormat::DatabaseFile => whole_file.clone(),
+                    _ => parts.iter().map(|part| part.part.path.clone()).collect(),
+                },
+                rows,
+                bytes: parts.iter().map(|part| part.file.bytes()).sum(),
+                content,
+            }
+        })
+        .collect()
+}
+
+fn snapshot_object(
+    order: &Order,
+    taken_at: Instant,
+    tree: logisedge_repository::BlobId,
+) -> Snapshot {
+    let mut tags = vec![
+        format!("scope={}", order.scope.name),
+        format!("run={}", order.run),
+        format!("kind={}", Kind::Full.as_str()),
+    ];
+    if let Some(schedule) = &order.schedule {
+        tags.push(format!("schedule={schedule}"));
+    }
+    Snapshot::new(taken_at, tree, PROGRAM, tags)
+}

@@ -1,0 +1,280 @@
+//! Dispatching: what is due becomes runs, what was never picked up is asked for again, what died is
+//! given up on.
+//!
+//! Every step is a conditional write, so that two dispatchers at once, a repeated tick or one that
+//! dies in the middle change nothing: the next tick finds the rest still due.
+
+use std::time::Duration;
+
+use logisedge_catalog::{Catalog, Message};
+use logisedge_domain::Instant;
+use logisedge_domain::alert::Alert;
+use logisedge_domain::event::Event;
+use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
+use logisedge_domain::plan::{SlotPlan, plan_slot};
+use logisedge_domain::run::{ATTEMPTS_MAX, Cause, Run, RunProgress, RunState};
+use logisedge_domain::schedule::{Schedule, ScheduleState};
+use logisedge_domain::snapshot::Kind;
+use serde::Serialize;
+
+use crate::EngineError;
+use crate::attempt::{alert_if, policy_of};
+
+/// How long a published request may go unanswered before it is published again.
+pub const PICK_UP_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long a run is asked for again and again before it fails for want of anyone to take it.
+pub const PICK_UP_GIVE_UP: Duration = Duration::from_secs(6 * 3600);
+
+/// What a dispatch decided. The caller publishes `events`; whatever does not reach the bus is
+/// published by a later tick.
+#[derive(Debug, Default, Serialize)]
+pub struct Dispatched {
+    /// To be published now.
+    pub events: Vec<Event>,
+    /// Runs recorded by this dispatch.
+    pub requested: Vec<RunId>,
+    /// Runs asked for again.
+    pub republished: Vec<RunId>,
+    /// Runs that ended because nobody finished them.
+    pub given_up: Vec<RunId>,
+    /// Slots recorded as missed.
+    pub missed: Vec<RunId>,
+}
+
+/// The minute's work: schedules that are due, and open runs whose time has come.
+pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
+    let mut done = Dispatched::default();
+    for state in catalog.due_schedules(now).await? {
+        if let Some(plan) = plan_slot(&state, now) {
+            dispatch_slots(catalog, &state, &plan, now, &mut done).await?;
+        }
+    }
+    for run in catalog.open_runs_due(now).await? {
+        look_after(catalog, run, now, &mut done).await?;
+    }
+    Ok(done)
+}
+
+/// Records one schedule's due slots and moves it on. The schedule moves last: a dispatcher that dies
+/// before leaves it due, and the runs it recorded already are found recorded.
+async fn dispatch_slots(
+    catalog: &Catalog,
+    state: &ScheduleState,
+    plan: &SlotPlan,
+    now: Instant,
+    done: &mut Dispatched,
+) -> Result<(), EngineError> {
+    let schedule = &state.schedule;
+    for slot in &plan.missed {
+        for scope in &schedule.scopes {
+            let mut run = scheduled_run(schedule, *slot, scope, now);
+            run.state = RunState::Missed;
+            run.ended_at = Some(now);
+            run.reason = Some(missed_reason(schedule, plan));
+            let alert = [Message::Alert(Alert::missed(&run, now))];
+            if catalog.record_run(&run, None, &alert).await? {
+                done.missed.push(run.id);
+            }
+        }
+    }
+    if let Some(slot) = plan.run {
+        for scope in &schedule.scopes {
+            request(catalog, scheduled_run(schedule, slot, scope, now), now, done).await?;
+        }
+    }
+    if let Some(from) = state.next_slot {
+        catalog.advance_schedule(&schedule.name, from, plan.next_slot).await?;
+    }
+    Ok(())
+}
+
+fn missed_reason(schedule: &Schedule, plan: &SlotPlan) -> String {
+    let more = match plan.missed_uncounted {
+        0 => String::new(),
+        n => format!(" ({n} still older slots were missed too)"),
+    };
+    match plan.run {
+        Some(later) => format!("nothing could start it; the later slot {later} runs instead{more}"),
+        None => format!(
+            "nothing could start it within {} s of its slot{more}",
+            schedule.catch_up_seconds
+        ),
+    }
+}
+
+fn scheduled_run(schedule: &Schedule, slot: Instant, scope: &ScopeName, now: Instant) -> Run {
+    let cause = Cause::Schedule { schedule: schedule.name.clone(), slot };
+    let id = RunId::scheduled(&schedule.name, slot, scope);
+    requested(id, cause, schedule, scope, now)
+}
+
+fn requested(
+    id: RunId,
+    cause: Cause,
+    schedule: &Schedule,
+    scope: &ScopeName,
+    now: Instant,
+) -> Run {
+    Run {
+        id,
+        cause,
+        scope: scope.clone(),
+        location: schedule.location.clone(),
+        kind: Kind::Full,
+        state: RunState::Requested,
+        attempts: 0,
+        fence: None,
+        requested_at: now,
+        started_at: None,
+        ended_at: None,
+        reason: None,
+        kind_reason: None,
+        chain: None,
+        snapshot: None,
+        progress: RunProgress::default(),
+        stats: None,
+    }
+}
+
+async fn request(
+    catalog: &Catalog,
+    run: Run,
+    now: Instant,
+    done: &mut Dispatched,
+) -> Result<(), EngineError> {
+    if catalog.record_run(&run, Some(now + PICK_UP_WITHIN), &[]).await? {
+        done.events.push(ask_for(&run));
+        done.requested.push(run.id);
+    }
+    Ok(())
+}
+
+fn ask_for(run: &Run) -> Event {
+    Event::BackupRequested { run: run.id.clone(), scope: run.scope.clone() }
+}
+
+/// An open run whose time has come: nobody picked it up, its retry is due, or its attempt's lease
+/// ran out because its function was killed.
+async fn look_after(
+    catalog: &Catalog,
+    run: Run,
+    now: Instant,
+    done: &mut Dispatched,
+) -> Result<(), EngineError> {
+    let hopeless = match run.state {
+        RunState::Requested if now - run.requested_at > to_delta(PICK_UP_GIVE_UP) => {
+            Some(match &run.reason {
+                Some(last) => format!("it could not be finished in time; the last try: {last}"),
+                None => "no backup function picked it up: look at the function's log and the \
+                         dead-letter queue"
+                    .to_owned(),
+            })
+        }
+        RunState::Running if run.attempts >= ATTEMPTS_MAX => Some(format!(
+            "attempt {} of {ATTEMPTS_MAX} ended without a word: the function was killed, for \
+             instance for want of memory; look at its log",
+            run.attempts
+        )),
+        _ => None,
+    };
+    let Some(reason) = hopeless else {
+        if catalog.touch_open_run(&run.id, now, now + PICK_UP_WITHIN).await? {
+            done.events.push(ask_for(&run));
+            done.republished.push(run.id);
+        }
+        return Ok(());
+    };
+    let mut failed = run.clone();
+    failed.state = RunState::Failed;
+    failed.reason = Some(reason.clone());
+    failed.ended_at = Some(now);
+    let policy = policy_of(catalog, &run).await?;
+    let alert = alert_if(policy.failure, || Alert::run_failed(&failed, now));
+    if catalog.end_run(&run.id, RunState::Failed, &reason, now, &alert).await? {
+        done.given_up.push(run.id);
+    }
+    Ok(())
+}
+
+fn to_delta(duration: Duration) -> chrono::TimeDelta {
+    chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX)
+}
+
+/// An operator's request: all scopes of a schedule, or single scopes with the policies of the named
+/// schedule or of the first one that backs them up.
+pub async fn run_now(
+    catalog: &Catalog,
+    schedule: Option<&ScheduleName>,
+    scopes: &[ScopeName],
+    token: &str,
+    now: Instant,
+) -> Result<Dispatched, EngineError> {
+    let schedules: Vec<Schedule> =
+        catalog.schedules().await?.into_iter().map(|state| state.schedule).collect();
+    let named = match schedule {
+        None => None,
+        Some(name) => Some(schedules.iter().find(|s| s.name == *name).ok_or_else(|| {
+            EngineError::not_found(format!(
+                "there is no schedule {name}; there are: {}",
+                listed(schedules.iter().map(|s| s.name.to_string()))
+            ))
+        })?),
+    };
+    let wanted: &[ScopeName] = match (scopes, named) {
+        ([], Some(schedule)) => &schedule.scopes,
+        ([], None) => {
+            return Err(EngineError::not_found("name a schedule or a scope to run"));
+        }
+        (scopes, _) => scopes,
+    };
+
+    // Everything is looked up before anything is recorded: a wrong name starts nothing.
+    let mut runs = Vec::with_capacity(wanted.len());
+    for scope in wanted {
+        if catalog.scope(scope).await?.is_none() {
+            let known = catalog.scopes().await?;
+            return Err(EngineError::not_found(format!(
+                "there is no scope {scope}; there are: {}",
+                listed(known.iter().map(|s| s.name.to_string()))
+            )));
+        }
+        let policies = named.or_else(|| schedules.iter().find(|s| s.scopes.contains(scope)));
+        let Some(policies) = policies else {
+            return Err(EngineError::not_found(format!(
+                "no schedule backs up scope {scope}, so its location is not known: name a schedule too"
+            )));
+        };
+        let cause = Cause::Operator { schedule: Some(policies.name.clone()) };
+        runs.push(requested(RunId::manual(token, now, scope), cause, policies, scope, now));
+    }
+    let mut done = Dispatched::default();
+    for run in runs {
+        request(catalog, run, now, &mut done).await?;
+    }
+    Ok(done)
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "none (apply a configuration first)".to_owned() } else { names.join(", ") }
+}
+
+/// One `VerifyRequested` for each scope that has a snapshot.
+pub async fn verify_all(catalog: &Catalog) -> Result<Dispatched, EngineError> {
+    for_each_scope(catalog, |scope| Event::VerifyRequested { scope, snapshot: None }).await
+}
+
+/// One `PruneRequested` for each scope.
+pub async fn prune_all(catalog: &Catalog) -> Result<Dispatched, EngineError> {
+    for_each_scope(catalog, |scope| Event::PruneRequested { scope }).await
+}
+
+async fn for_each_scope(
+    catalog: &Catalog,
+    event: impl Fn(ScopeName) -> Event,
+) -> Result<Dispatched, EngineError> {
+    let events =
+        catalog.scopes().await?.into_iter().map(|scope| event(scope.name)).collect();
+    Ok(Dispatched { events, ..Dispatched::default() })
+}

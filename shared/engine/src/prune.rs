@@ -1,0 +1,248 @@
+//! Pruning: a plan with a reason for every snapshot, and its execution in the order that never
+//! leaves a visible snapshot without its bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use logisedge_catalog::{Catalog, Message};
+use logisedge_domain::Instant;
+use logisedge_domain::alert::Alert;
+use logisedge_domain::id::{ChainPath, Fence, LocationName, ScheduleName, ScopeName, SnapshotId};
+use logisedge_domain::plan::PrunePlan;
+use logisedge_domain::retention::{Retention, plan_prune};
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_repository::{Options, Password, Repository};
+use logisedge_storage::{ObjectStore, Prefixed};
+use serde::Serialize;
+
+use crate::attempt::alert_if;
+use crate::{EngineError, EngineErrorKind};
+
+/// A chain without any snapshot object is what a killed attempt left. It is removed when its newest
+/// object is older than this, far beyond any function's life.
+pub const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(24);
+
+/// How long prune may hold a scope before the lease runs out.
+const LEASE: Duration = Duration::from_secs(900);
+
+/// What prune would do to one scope.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScopePlan {
+    /// What happens to each snapshot, newest first.
+    #[serde(flatten)]
+    pub plan: PrunePlan,
+    /// Chains that killed attempts left behind, to be removed.
+    pub abandoned: Vec<(LocationName, ChainPath)>,
+    /// Chains that hold a snapshot the catalog does not know. They are never removed: the catalog is
+    /// only an index, and `catalog rebuild` makes it know them.
+    pub unknown: Vec<(LocationName, ChainPath)>,
+}
+
+/// What prune did to one scope.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Pruned {
+    /// Snapshots deleted.
+    pub snapshots: Vec<SnapshotId>,
+    /// Abandoned chains removed.
+    pub chains: Vec<ChainPath>,
+    /// Objects deleted.
+    pub objects: u64,
+    /// Their bytes; the bucket keeps them for the grace days.
+    pub bytes: u64,
+}
+
+/// The locations of a scope's snapshots, each with the password of its repositories.
+pub type Locations = BTreeMap<LocationName, (Arc<dyn ObjectStore>, Password)>;
+
+/// Plans a scope's clean-up. Changes nothing.
+pub async fn plan(
+    catalog: &Catalog,
+    scope: &ScopeName,
+    locations: &Locations,
+    now: Instant,
+) -> Result<ScopePlan, EngineError> {
+    let records = catalog.snapshots(scope).await?;
+    let retention: BTreeMap<ScheduleName, Retention> = catalog
+        .schedules()
+        .await?
+        .into_iter()
+        .map(|state| (state.schedule.name, state.schedule.retention))
+        .collect();
+    let in_use = catalog.snapshots_in_use(scope, now).await?;
+    let plan = plan_prune(scope, &retention, &records, &in_use, now);
+
+    let known: BTreeSet<&ChainPath> = records.iter().map(|record| &record.chain).collect();
+    let mut abandoned = Vec::new();
+    let mut unknown = Vec::new();
+    for (name, (store, _)) in locations {
+        for chain in chains_of(store.as_ref(), scope).await? {
+            if known.contains(&chain) {
+                continue;
+            }
+            match inspect(store, &chain, now).await? {
+                Found::Snapshot => unknown.push((name.clone(), chain)),
+                Found::Abandoned => abandoned.push((name.clone(), chain)),
+                Found::Young => {}
+            }
+        }
+    }
+    Ok(ScopePlan { plan, abandoned, unknown })
+}
+
+/// Every chain of a scope at a location, oldest first.
+pub(crate) async fn chains_of(
+    store: &dyn ObjectStore,
+    scope: &ScopeName,
+) -> Result<Vec<ChainPath>, EngineError> {
+    let mut chains = Vec::new();
+    for day in store.list_folders(&format!("{scope}/")).await? {
+        for folder in store.list_folders(&day).await? {
+            // A folder of another name is none of ours.
+            chains.extend(folder.trim_end_matches('/').parse::<ChainPath>().ok());
+        }
+    }
+    Ok(chains)
+}
+
+enum Found {
+    Snapshot,
+    Abandoned,
+    Young,
+}
+
+async fn inspect(
+    store: &Arc<dyn ObjectStore>,
+    chain: &ChainPath,
+    now: Instant,
+) -> Result<Found, EngineError> {
+    let objects = store.list(&format!("{chain}/")).await?;
+    if objects.iter().any(|object| object.key.starts_with(&format!("{chain}/snapshots/"))) {
+        return Ok(Found::Snapshot);
+    }
+    let newest = objects.iter().map(|object| object.modified_at).max();
+    let touched = newest.unwrap_or_default().max(chain.started_at());
+    Ok(if now - touched > ABANDONED_AFTER { Found::Abandoned } else { Found::Young })
+}
+
+/// Carries out what [`plan`] would do now, under the scope's lease. The plan is made anew inside the
+/// lease, so that it is never older than what it deletes.
+pub async fn prune(
+    catalog: &Catalog,
+    scope: &ScopeName,
+    locations: &Locations,
+    holder: &str,
+) -> Result<(ScopePlan, Pruned), EngineError> {
+    let Some(fence) = catalog.begin_exclusive(scope, holder, Utc::now(), LEASE).await? else {
+        return Err(EngineError {
+            retry: logisedge_domain::retry::Retry::SOON,
+            ..EngineError::new(
+                EngineErrorKind::Refused,
+                format!("scope {scope} is being backed up or pruned: try again when that has ended"),
+            )
+        });
+    };
+    let outcome = prune_held(catalog, scope, locations).await;
+    release(catalog, scope, fence).await;
+    outcome
+}
+
+async fn release(catalog: &Catalog, scope: &ScopeName, fence: Fence) {
+    if let Err(error) = catalog.release(scope, fence).await {
+        tracing::warn!(%error, %scope, "the lease was not freed and will run out by itself");
+    }
+}
+
+async fn prune_held(
+    catalog: &Catalog,
+    scope: &ScopeName,
+    locations: &Locations,
+) -> Result<(ScopePlan, Pruned), EngineError> {
+    let now = Utc::now();
+    let scope_plan = plan(catalog, scope, locations, now).await?;
+    let records: BTreeMap<SnapshotId, SnapshotRecord> = catalog
+        .snapshots(scope)
+        .await?
+        .into_iter()
+        .map(|record| (record.id, record))
+        .collect();
+    let mut done = Pruned::default();
+    for decision in scope_plan.plan.decisions.iter().filter(|decision| !decision.keep) {
+        let Some(record) = records.get(&decision.snapshot) else { continue };
+        // From here on nobody can start to read it; where somebody just did, it stays.
+        if !catalog.mark_deleting(record, Utc::now()).await? {
+            continue;
+        }
+        let Some((store, password)) = locations.get(&record.location) else { continue };
+        delete_snapshot(store, password, record, &mut done).await?;
+        catalog.delete_snapshot(scope, &record.id).await?;
+        done.snapshots.push(record.id);
+    }
+    for (location, chain) in &scope_plan.abandoned {
+        let Some((store, _)) = locations.get(location) else { continue };
+        delete_chain(store, chain, &mut done).await?;
+        done.chains.push(chain.clone());
+    }
+    if !done.snapshots.is_empty() {
+        tell(catalog, &scope_plan, &done, &records, now).await?;
+    }
+    Ok((scope_plan, done))
+}
+
+async fn delete_snapshot(
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    record: &SnapshotRecord,
+    done: &mut Pruned,
+) -> Result<(), EngineError> {
+    let chain = Arc::new(Prefixed::new(store.clone(), record.chain.as_str()));
+    let remaining = match Repository::open(chain, password, Options::default()).await {
+        Ok(repository) => {
+            repository.forget(&[record.id]).await?;
+            !repository.snapshots().await?.is_empty()
+        }
+        // An interrupted prune took its key already, which goes last.
+        Err(error) if error.is_not_found() => false,
+        Err(error) => return Err(error.into()),
+    };
+    if !remaining {
+        delete_chain(store, &record.chain, done).await?;
+    }
+    Ok(())
+}
+
+/// Deletes a chain in the reverse of the order in which it was written.
+async fn delete_chain(
+    store: &Arc<dyn ObjectStore>,
+    chain: &ChainPath,
+    done: &mut Pruned,
+) -> Result<(), EngineError> {
+    for part in ["snapshots/", "locks/", "index/", "data/", "keys/", ""] {
+        let objects = store.list(&format!("{chain}/{part}")).await?;
+        let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
+        store.delete(&keys).await?;
+        done.objects += objects.len() as u64;
+        done.bytes += objects.iter().map(|object| object.bytes).sum::<u64>();
+    }
+    Ok(())
+}
+
+async fn tell(
+    catalog: &Catalog,
+    plan: &ScopePlan,
+    done: &Pruned,
+    records: &BTreeMap<SnapshotId, SnapshotRecord>,
+    now: Instant,
+) -> Result<(), EngineError> {
+    let schedules: BTreeSet<&ScheduleName> =
+        done.snapshots.iter().filter_map(|id| records.get(id)?.schedule.as_ref()).collect();
+    let mut wanted = false;
+    for name in schedules {
+        wanted |= catalog.schedule(name).await?.is_some_and(|s| s.schedule.alerts.clean_up);
+    }
+    let outbox: Vec<Message> =
+        alert_if(wanted, || Alert::clean_up(&plan.plan, done.snapshots.len() as u64, done.bytes, now));
+    catalog.enqueue(&outbox).await?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Rebuilding the catalog: every snapshot that lies at a location is found there and recorded again.
+//! The catalog is an index; the locations are the truth.
+
+use std::sync::Arc;
+
+use logisedge_catalog::Catalog;
+use logisedge_domain::id::{ChainPath, LocationName, ScopeName};
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_repository::{Options, Password, Repository};
+use logisedge_storage::{ObjectStore, Prefixed};
+use serde::Serialize;
+
+use crate::backup::record_of;
+use crate::prune::chains_of;
+use crate::{EngineError, Progress, restore};
+
+/// What a rebuild found at one location.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Rebuilt {
+    /// Snapshots that the catalog did not know and does now.
+    pub recorded: Vec<SnapshotRecord>,
+    /// Snapshots that it knew already.
+    pub known: u64,
+    /// Chains or snapshots that could not be read, each with why.
+    pub unreadable: Vec<(ChainPath, String)>,
+}
+
+/// Every snapshot at a location, read from the location alone, oldest first. What cannot be read is
+/// told beside it and hides nothing else.
+pub async fn find_snapshots(
+    name: &LocationName,
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    progress: &Progress,
+) -> Result<(Vec<SnapshotRecord>, Vec<(ChainPath, String)>), EngineError> {
+    let mut records = Vec::new();
+    let mut unreadable = Vec::new();
+    for folder in store.list_folders("").await? {
+        // A folder of another name is none of ours.
+        let Ok(scope) = folder.trim_end_matches('/').parse::<ScopeName>() else { continue };
+        for chain in chains_of(store.as_ref(), &scope).await? {
+            match read_chain(name, store, password, &chain).await {
+                Ok(found) => records.extend(found),
+                Err(error) => unreadable.push((chain, error.message)),
+            }
+            progress.add_part();
+        }
+    }
+    records.sort_by_key(|record| record.taken_at);
+    Ok((records, unreadable))
+}
+
+async fn read_chain(
+    name: &LocationName,
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    chain: &ChainPath,
+) -> Result<Vec<SnapshotRecord>, EngineError> {
+    let objects = store.list(&format!("{chain}/snapshots/")).await?;
+    if objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let prefixed = Arc::new(Prefixed::new(store.clone(), chain.as_str()));
+    let repository = Repository::open(prefixed, password, Options::default()).await?;
+    let stored: u64 =
+        store.list(&format!("{chain}/")).await?.iter().map(|object| object.bytes).sum();
+    let mut records = Vec::new();
+    for (id, _) in repository.snapshots().await? {
+        let opened = restore::open(store.clone(), password, chain, id).await?;
+        records.push(record_of(&opened.manifest, id, name, chain, stored));
+    }
+    Ok(records)
+}
+
+/// Records every snapshot of a location that the catalog does not know.
+pub async fn rebuild(
+    catalog: &Catalog,
+    name: &LocationName,
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    progress: &Progress,
+) -> Result<Rebuilt, EngineError> {
+    let (found, unreadable) = find_snapshots(name, store, password, progress).await?;
+    let mut rebuilt = Rebuilt { unreadable, ..Rebuilt::default() };
+    for record in found {
+        if catalog.put_snapshot(&record).await? {
+            rebuilt.recorded.push(record);
+        } else {
+            rebuilt.known += 1;
+        }
+    }
+    Ok(rebuilt)
+}

@@ -1,0 +1,279 @@
+//! Verifying: every byte that a snapshot needs is read back, and what it says of itself is compared
+//! with what was read. What is wrong becomes findings, which are values.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chrono::Utc;
+use logisedge_catalog::{Catalog, Message};
+use logisedge_domain::alert::Alert;
+use logisedge_domain::finding::{Finding, FindingKind};
+use logisedge_domain::manifest::{MANIFEST_VERSION, Manifest, RowFormat, TableEntry};
+use logisedge_domain::snapshot::{SnapshotRecord, Trust};
+use logisedge_repository::check::{CheckReport, check_snapshot};
+use logisedge_repository::{BlobId, FileNode, Options, Password, Reader, Repository};
+use logisedge_sources::{RowFold, RowHasher, RowPiece, add};
+use logisedge_storage::{ObjectStore, Prefixed};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::attempt::alert_if;
+use crate::backup::MANIFEST_PATH;
+use crate::{EngineError, Progress};
+
+/// How large a manifest may be, in bytes: 20,000 wide tables fit several times.
+pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What a verification read and found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verification {
+    /// Everything that was found wrong, sorted by object.
+    pub findings: Vec<Finding>,
+    /// Bytes read from the store.
+    pub bytes_read: u64,
+    /// Packs read.
+    pub packs: u64,
+    /// Blobs whose content agreed with their id.
+    pub blobs: u64,
+    /// Tables whose rows were counted and compared with the manifest.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
+}
+
+impl Verification {
+    /// Whether the snapshot can be trusted. Garbage beside it does it no harm.
+    pub fn is_good(&self) -> bool {
+        !self.findings.iter().any(|finding| finding.kind.is_damage())
+    }
+}
+
+/// The pieces of the rows' files, by blob. None: an unfinished row is too long to keep.
+type Pieces = Arc<Mutex<HashMap<BlobId, Option<RowPiece>>>>;
+
+/// Reads back everything that the snapshot needs, each object once.
+pub async fn verify(
+    location: Arc<dyn ObjectStore>,
+    password: &Password,
+    record: &SnapshotRecord,
+    progress: &Progress,
+) -> Result<Verification, EngineError> {
+    let chain = Arc::new(Prefixed::new(location, record.chain.as_str()));
+    let repository = match Repository::open(chain, password, Options::default()).await {
+        Ok(repository) => repository,
+        Err(error) => match error.as_finding() {
+            Some(finding) => return Ok(only(finding)),
+            None => return Err(error.into()),
+        },
+    };
+
+    let pieces = Pieces::default();
+    let seen = pieces.clone();
+    let on_blob = Arc::new(move |id: BlobId, content: &[u8]| {
+        let piece = RowPiece::of(content);
+        seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id, piece);
+    });
+    let counted = progress.clone();
+    let on_pack = Arc::new(move |done: u64, all: u64, bytes: u64| {
+        counted.expect(0, all);
+        counted.add_bytes(bytes);
+        if done > 0 {
+            counted.add_part();
+        }
+    });
+    let mut report = check_snapshot(&repository, record.id, on_blob, on_pack).await?;
+    let pieces = std::mem::take(&mut *pieces.lock().unwrap_or_else(PoisonError::into_inner));
+
+    let mut findings = std::mem::take(&mut report.findings);
+    let mut rows = 0;
+    let mut tables = 0;
+    match manifest_of(&repository, &report).await {
+        Ok(manifest) => {
+            let comparing = Comparing { repository: &repository, report: &report, pieces };
+            tables = manifest.tables.len() as u64;
+            rows = comparing.compare(&manifest, &mut findings).await?;
+        }
+        Err(finding) => findings.push(finding),
+    }
+    findings.sort_by(|a, b| (&a.object, a.kind).cmp(&(&b.object, b.kind)));
+    findings.dedup();
+    Ok(Verification {
+        findings,
+        bytes_read: report.bytes_read,
+        packs: report.packs,
+        blobs: report.blobs,
+        tables,
+        rows,
+    })
+}
+
+fn only(finding: Finding) -> Verification {
+    Verification { findings: vec![finding], bytes_read: 0, packs: 0, blobs: 0, tables: 0, rows: 0 }
+}
+
+fn disagrees(object: &str, detail: impl Into<String>) -> Finding {
+    Finding {
+        kind: FindingKind::ManifestDisagrees,
+        object: object.to_owned(),
+        detail: detail.into(),
+    }
+}
+
+async fn manifest_of(repository: &Repository, report: &CheckReport) -> Result<Manifest, Finding> {
+    let broken = |detail: String| Finding {
+        kind: FindingKind::TreeBroken,
+        object: MANIFEST_PATH.to_owned(),
+        detail,
+    };
+    let Some((_, node)) = report.files.iter().find(|(path, _)| path == MANIFEST_PATH) else {
+        return Err(broken("the snapshot has no readable manifest".to_owned()));
+    };
+    let index = repository.load_index().await.map_err(|e| broken(e.to_string()))?;
+    let text = repository
+        .reader(index)
+        .read_small(node, MANIFEST_BYTES_MAX)
+        .await
+        .map_err(|e| broken(e.to_string()))?;
+    parse_manifest(&text).map_err(|detail| disagrees(MANIFEST_PATH, detail))
+}
+
+/// Reads a manifest and refuses one that a newer program wrote.
+pub(crate) fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let version: Version = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    if version.version > MANIFEST_VERSION {
+        return Err(format!(
+            "its manifest is of version {}, this program reads up to {MANIFEST_VERSION}: use a newer program",
+            version.version
+        ));
+    }
+    serde_json::from_slice(text).map_err(|e| e.to_string())
+}
+
+struct Comparing<'a> {
+    repository: &'a Repository,
+    report: &'a CheckReport,
+    pieces: HashMap<BlobId, Option<RowPiece>>,
+}
+
+impl Comparing<'_> {
+    /// Compares the manifest with what was read, and returns the rows counted.
+    async fn compare(
+        &self,
+        manifest: &Manifest,
+        findings: &mut Vec<Finding>,
+    ) -> Result<u64, EngineError> {
+        let stored: HashMap<&str, &FileNode> =
+            self.report.files.iter().map(|(path, node)| (path.as_str(), node)).collect();
+        for file in &manifest.files {
+            match stored.get(file.path.as_str()) {
+                None => findings.push(disagrees(&file.path, "the snapshot lacks this file")),
+                Some(node) if node.bytes != file.bytes => findings.push(disagrees(
+                    &file.path,
+                    format!("{} bytes are stored, the manifest says {}", node.bytes, file.bytes),
+                )),
+                Some(_) => {}
+            }
+        }
+        let mut rows = 0;
+        for table in &manifest.tables {
+            rows += self.compare_table(table, &stored, findings).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn compare_table(
+        &self,
+        table: &TableEntry,
+        stored: &HashMap<&str, &FileNode>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<u64, EngineError> {
+        if table.format == RowFormat::DatabaseFile {
+            // The rows lie inside a file whose bytes are compared; restoring counts them.
+            return Ok(table.rows);
+        }
+        let (mut rows, mut content, mut bytes) = (0, Default::default(), 0);
+        for path in &table.files {
+            let Some(node) = stored.get(path.as_str()) else { return Ok(0) };
+            if !node.content.iter().all(|blob| self.pieces.contains_key(blob)) {
+                // A blob is missing or damaged, which is a finding already.
+                return Ok(0);
+            }
+            let (r, c, b) = match self.fold(node) {
+                Some(counted) => counted,
+                None => self.count_in_order(node).await?,
+            };
+            rows += r;
+            content = add(content, c);
+            bytes += b;
+        }
+        if (rows, content, bytes) != (table.rows, table.content, table.bytes) {
+            findings.push(disagrees(
+                &format!("{}.{}", table.schema, table.name),
+                format!(
+                    "{rows} rows, {bytes} bytes, content {content} are stored; the manifest says {} \
+                     rows, {} bytes, content {}",
+                    table.rows, table.bytes, table.content
+                ),
+            ));
+        }
+        Ok(rows)
+    }
+
+    fn fold(&self, node: &FileNode) -> Option<(u64, logisedge_domain::manifest::ContentHash, u64)> {
+        let mut fold = RowFold::default();
+        for blob in &node.content {
+            fold.push(self.pieces.get(blob)?.as_ref()?);
+        }
+        Some(fold.result())
+    }
+
+    /// For rows longer than a piece keeps: the file is read again, in order.
+    async fn count_in_order(
+        &self,
+        node: &FileNode,
+    ) -> Result<(u64, logisedge_domain::manifest::ContentHash, u64), EngineError> {
+        let reader: Reader = self.repository.reader(self.repository.load_index().await?);
+        let (sink, mut pieces) = mpsc::channel::<Bytes>(4);
+        let counting = tokio::task::spawn_blocking(move || {
+            let mut hasher = RowHasher::default();
+            let mut bytes = 0;
+            while let Some(piece) = pieces.blocking_recv() {
+                hasher.update(&piece);
+                bytes += piece.len() as u64;
+            }
+            let (rows, content) = hasher.result();
+            (rows, content, bytes)
+        });
+        reader.read_file(node, sink).await?;
+        counting.await.map_err(EngineError::panicked)
+    }
+}
+
+/// Verifies a snapshot of the catalog and records what was found, with an alert where something is.
+pub async fn verify_recorded(
+    catalog: &Catalog,
+    location: Arc<dyn ObjectStore>,
+    password: &Password,
+    record: &SnapshotRecord,
+    progress: &Progress,
+) -> Result<Verification, EngineError> {
+    let verification = verify(location, password, record, progress).await?;
+    let now = Utc::now();
+    let trust = if verification.is_good() { Trust::Verified } else { Trust::Damaged };
+    let wanted = match &record.schedule {
+        None => true,
+        Some(name) => {
+            catalog.schedule(name).await?.is_none_or(|state| state.schedule.alerts.finding)
+        }
+    };
+    let outbox: Vec<Message> = alert_if(wanted && !verification.findings.is_empty(), || {
+        Alert::finding(record, &verification.findings, now)
+    });
+    catalog.record_verification(record, trust, &verification.findings, now, &outbox).await?;
+    Ok(verification)
+}

@@ -1,0 +1,1 @@
+//! The sample ERP in a PostgreSQL database.

@@ -49,3 +49,21 @@ impl StorageError {
         }
     }
 }
+
+/// A range that ends past an object's end: what an index promised is not there.
+pub(crate) fn beyond_end(
+    object: String,
+    range: &std::ops::Range<u64>,
+    length: u64,
+) -> StorageError {
+    StorageError {
+        kind: StorageErrorKind::Corrupted,
+        operation: "read",
+        object,
+        message: format!(
+            "bytes {} to {} were asked for and it has {length}: it was cut short or altered; verify the snapshot",
+            range.start, range.end
+        ),
+        source: None,
+    }
+}

@@ -4,7 +4,17 @@
 //! bytes mean.
 
 mod error;
+mod faulty;
+mod folder;
+mod key;
+mod retrying;
+mod s3;
 mod store;
 
 pub use error::{StorageError, StorageErrorKind};
+pub use faulty::{Fault, Faulty};
+pub use folder::FolderStore;
+pub use key::{KEY_BYTES_MAX, SEGMENT_BYTES_MAX};
+pub use retrying::{RetryPolicy, Retrying};
+pub use s3::{DELETE_KEYS_MAX, PUT_BYTES_MAX, S3Store};
 pub use store::{ObjectMeta, ObjectStore, Prefixed, Put};

@@ -1,0 +1,135 @@
+//! A wrapper that fails on purpose: for proving that what is above a store survives its failures.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+
+/// How a [`Faulty`] store fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The first tries of each operation on each key fail transiently and change nothing.
+    FirstTries(u32),
+    /// The first tries of each operation on each key take effect, and their answer is lost.
+    LostAnswers(u32),
+    /// So many operations succeed, then every one fails permanently and changes nothing: what is
+    /// left is what a process killed at that instant leaves.
+    DiesAfter(u64),
+}
+
+/// A store that fails as its [`Fault`] says.
+#[derive(Debug)]
+pub struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    fault: Fault,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    operations: u64,
+    tries: HashMap<(&'static str, String), u32>,
+}
+
+impl Faulty {
+    /// Wraps `inner`.
+    pub fn new(inner: Arc<dyn ObjectStore>, fault: Fault) -> Self {
+        Self {
+            inner,
+            fault,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Operations begun so far, failed ones too.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run<T>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        effect: impl Future<Output = Result<T, StorageError>> + Send,
+    ) -> Result<T, StorageError> {
+        let (operations, tries) = {
+            let mut seen = self.lock();
+            seen.operations += 1;
+            let tries = seen.tries.entry((operation, key.to_owned())).or_default();
+            *tries = tries.saturating_add(1);
+            let tries = *tries;
+            (seen.operations, tries)
+        };
+        let failure = |kind, message: &str| StorageError {
+            kind,
+            operation,
+            object: self.inner.locate(key),
+            message: message.to_owned(),
+            source: None,
+        };
+        match self.fault {
+            Fault::FirstTries(n) if tries <= n => Err(failure(
+                StorageErrorKind::Unavailable,
+                "an injected failure",
+            )),
+            Fault::LostAnswers(n) if tries <= n => {
+                effect.await?;
+                Err(failure(
+                    StorageErrorKind::Unavailable,
+                    "an injected lost answer",
+                ))
+            }
+            Fault::DiesAfter(n) if operations > n => {
+                Err(failure(StorageErrorKind::Other, "an injected death"))
+            }
+            _ => effect.await,
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
+        self.run("write", key, self.inner.put(key, bytes, put))
+            .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+        self.run("read", key, self.inner.get(key)).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.run("read a part of", key, self.inner.get_range(key, range))
+            .await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+        self.run("ask for", key, self.inner.head(key)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        self.run("list", prefix, self.inner.list(prefix)).await
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        self.run("list folders of", prefix, self.inner.list_folders(prefix))
+            .await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
+        let first = keys.first().map_or("", String::as_str);
+        self.run("delete", first, self.inner.delete(keys)).await
+    }
+
+    fn locate(&self, key: &str) -> String {
+        self.inner.locate(key)
+    }
+}

@@ -12,6 +12,7 @@ pub mod finding;
 pub mod id;
 pub mod manifest;
 pub mod plan;
+pub mod presets;
 pub mod retention;
 pub mod retry;
 pub mod run;

@@ -1,8 +1,32 @@
-//! The configuration file: TOML in, validated values out, every problem listed with its place.
+//! The configuration: its values, and the TOML file that they come from.
+//!
+//! `parse.rs` turns the file into values through `reader.rs`, which notes every problem with its
+//! place; `sources.rs`, `locations.rs`, `scopes.rs` and `schedules.rs` read one kind of section
+//! each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
+//! configurations apart. `example.toml` is the documentation of the file's form.
+
+mod default;
+mod diff;
+mod locations;
+mod parse;
+mod problem;
+mod reader;
+mod schedules;
+mod scopes;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use default::{SetupOptions, default_config};
+pub use diff::{Change, ChangeKind, diff};
+pub use parse::{CONFIG_BYTES_MAX, CONFIG_VERSION};
+pub use problem::{ConfigProblem, ConfigProblems};
+pub use schedules::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN, KEEP_DAYS};
 
 use crate::id::{LocationName, ScopeName, SourceName};
 use crate::schedule::Schedule;
@@ -49,7 +73,8 @@ pub enum SourceConfig {
         user: String,
         /// None: no password (peer or trust authentication, client certificates).
         password: Option<SecretRef>,
-        /// As libpq's `sslmode`.
+        /// As libpq's `sslmode`. If not given: `verify-full`; `prefer` to this machine's own
+        /// address; `disable` over a Unix socket, which has no TLS.
         sslmode: SslMode,
         /// A PEM file of certificate authorities; the system's if none.
         ca_file: Option<String>,

@@ -1,0 +1,113 @@
+//! `[locations.<name>]`: where chains are stored.
+
+use super::LocationConfig;
+use super::reader::{Placed, Section};
+use super::values::{secret, word};
+
+#[derive(Clone, Copy)]
+enum LocationKind {
+    S3,
+    Folder,
+}
+
+const KINDS: [(&str, LocationKind); 2] =
+    [("s3", LocationKind::S3), ("folder", LocationKind::Folder)];
+
+/// Longest prefix in bytes: S3 keys have at most 1024 bytes
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>), of which a scope's
+/// name, its chain and an object's name need up to 200.
+const PREFIX_BYTES_MAX: usize = 800;
+
+pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
+    if !section.has("kind") {
+        section.missing("kind", "\"s3\"");
+        return None;
+    }
+    let kind = word(&section, "kind", &KINDS)?;
+    if !section.has("repository_password") {
+        section.missing(
+            "repository_password",
+            "{ secret = \"logisedge/repository\" }",
+        );
+    }
+    let repository_password = secret(&section, "repository_password");
+    match kind {
+        LocationKind::S3 => {
+            let bucket = section
+                .text("bucket")
+                .filter(|b| bucket_is_valid(&section, b));
+            if !section.has("bucket") {
+                section.missing("bucket", "\"my-backups\"");
+            }
+            let prefix = section.text("prefix");
+            let prefix = match &prefix {
+                Some(prefix) => prefix_of(&section, prefix),
+                None => Some(String::new()),
+            };
+            let region = section.text("region");
+            section.finish();
+            Some(LocationConfig::S3 {
+                bucket: bucket?.value.to_owned(),
+                prefix: prefix?,
+                region: region.map(|region| region.value.to_owned()),
+                repository_password: repository_password?,
+            })
+        }
+        LocationKind::Folder => {
+            let path = section.text("path");
+            match &path {
+                None if !section.has("path") => section.missing("path", "\"/srv/backups\""),
+                Some(path) if !path.value.starts_with('/') => path.problem(
+                    section.reader,
+                    "must be absolute: it would mean another folder wherever it is read",
+                ),
+                _ => {}
+            }
+            section.finish();
+            Some(LocationConfig::Folder {
+                path: path?.value.to_owned(),
+                repository_password: repository_password?,
+            })
+        }
+    }
+}
+
+/// S3's rules for names that work everywhere, but for the reserved beginnings and ends
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>).
+fn bucket_is_valid(section: &Section<'_, '_>, bucket: &Placed<&str>) -> bool {
+    let name = bucket.value;
+    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let valid = (3..=63).contains(&name.len())
+        && name.starts_with(ends)
+        && name.ends_with(ends)
+        && !name.contains("..")
+        && name.chars().all(|c| ends(c) || c == '-' || c == '.');
+    if !valid {
+        bucket.problem(
+            section.reader,
+            format!(
+                "{name:?} is no bucket name: use 3 to 63 of a-z, 0-9, '-' and '.', beginning and \
+                 ending with a letter or digit, without s3:// and without a path"
+            ),
+        );
+    }
+    valid
+}
+
+fn prefix_of(section: &Section<'_, '_>, prefix: &Placed<&str>) -> Option<String> {
+    let trimmed = prefix.value.trim_matches('/');
+    let segment_is_odd = |segment: &str| matches!(segment, "" | "." | "..");
+    if trimmed.len() > PREFIX_BYTES_MAX
+        || (trimmed.split('/').any(segment_is_odd) && !trimmed.is_empty())
+    {
+        prefix.problem(
+            section.reader,
+            format!(
+                "must be a key prefix of at most {PREFIX_BYTES_MAX} bytes without empty parts, \
+                 '.' and '..'"
+            ),
+        );
+        return None;
+    }
+    Some(trimmed.to_owned())
+}

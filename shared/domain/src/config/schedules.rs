@@ -1,0 +1,360 @@
+//! `[schedules.<name>]`: when what is backed up, where to, kept how long, and who is told.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use toml::de::DeValue;
+
+use super::problem::suggestion;
+use super::reader::{Placed, Section};
+use super::values::{duration_seconds, time_of_day, word, zone};
+use crate::calendar::{Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay};
+use crate::id::{LocationName, ScheduleName, ScopeName};
+use crate::retention::Retention;
+use crate::schedule::{AlertPolicy, Schedule};
+use crate::snapshot::Kind;
+
+/// How late a missed slot may still start where nothing is said: 6 hours.
+pub const CATCH_UP_SECONDS: u64 = 6 * 3600;
+
+/// The shortest window: the dispatcher looks once a minute and may be delayed for a few.
+pub const CATCH_UP_SECONDS_MIN: u64 = 5 * 60;
+
+/// The longest window: 31 days.
+pub const CATCH_UP_SECONDS_MAX: u64 = 31 * 24 * 3600;
+
+/// Days that snapshots are kept where nothing is said.
+pub const KEEP_DAYS: u32 = 7;
+
+/// A century of days, or that many snapshots: more is a typing mistake.
+const KEEP_MAX: u32 = 36_525;
+
+const KINDS: [(&str, Kind); 3] = [
+    ("full", Kind::Full),
+    ("incremental", Kind::Incremental),
+    ("differential", Kind::Differential),
+];
+
+/// The names that a schedule may refer to.
+pub(super) struct Known<'n> {
+    pub(super) zone: Tz,
+    pub(super) scopes: &'n BTreeSet<String>,
+    pub(super) locations: &'n BTreeSet<String>,
+}
+
+pub(super) fn read(
+    name: Option<ScheduleName>,
+    section: Section<'_, '_>,
+    known: &Known<'_>,
+) -> Option<Schedule> {
+    let calendar = calendar(&section);
+    let own_zone = zone(&section, "time_zone");
+    let kind = kind(&section);
+    let scopes = scopes(&section, known.scopes);
+    let location = location(&section, known.locations);
+    let retention = retention(&section);
+    let alerts = alerts(&section);
+    let enabled = section.boolean("enabled");
+    let catch_up_seconds = catch_up(&section);
+    section.finish();
+    Some(Schedule {
+        name: name?,
+        calendar: calendar?,
+        zone: own_zone.unwrap_or(known.zone),
+        kind: kind?,
+        scopes: scopes?,
+        location: location?,
+        retention: retention?,
+        alerts,
+        enabled: enabled.unwrap_or(true),
+        catch_up_seconds: catch_up_seconds?,
+    })
+}
+
+fn calendar(section: &Section<'_, '_>) -> Option<Calendar> {
+    match (section.has("every"), section.has("cron")) {
+        (true, true) => {
+            section.refuse("cron", "every already says when; name one of the two");
+            None
+        }
+        (false, false) => {
+            section.missing(
+                "every",
+                "\"day\" (with at = \"02:00\"), or cron = \"0 2 * * *\"",
+            );
+            None
+        }
+        (false, true) => {
+            only(section, &[], "cron alone says when");
+            let text = section.text("cron")?;
+            let cron = text.value.parse::<Cron>();
+            let cron = cron.inspect_err(|e| text.problem(section.reader, e.to_string()));
+            Some(Calendar::Cron {
+                expression: cron.ok()?,
+            })
+        }
+        (true, false) => every(section),
+    }
+}
+
+fn every(section: &Section<'_, '_>) -> Option<Calendar> {
+    let text = section.text("every")?;
+    match text.value {
+        "day" => {
+            only(section, &["at"], "every day has no other day");
+            let at = at(section);
+            Some(Calendar::Day { at: at? })
+        }
+        "week" => {
+            only(
+                section,
+                &["at", "on"],
+                "a week's days are named with on = [\"mon\"]",
+            );
+            let at = at(section);
+            let on = week_days(section);
+            Some(Calendar::Week { on: on?, at: at? })
+        }
+        "month" => {
+            only(
+                section,
+                &["at", "day"],
+                "a month's day is named with day = 1",
+            );
+            let at = at(section);
+            let day = month_day(section);
+            Some(Calendar::Month { day: day?, at: at? })
+        }
+        "year" => {
+            only(
+                section,
+                &["at", "date"],
+                "a year's day is named with date = \"12-31\"",
+            );
+            let at = at(section);
+            let (month, day) = year_day(section)?;
+            Some(Calendar::Year {
+                month,
+                day,
+                at: at?,
+            })
+        }
+        _ => {
+            only(section, &[], "an interval is counted from midnight UTC");
+            interval(section, &text)
+        }
+    }
+}
+
+/// Refuses the keys that refine another calendar than this one.
+fn only(section: &Section<'_, '_>, allowed: &[&str], why: &str) {
+    for key in ["at", "on", "day", "date"] {
+        if !allowed.contains(&key) {
+            section.refuse(key, &format!("does not fit here: {why}"));
+        }
+    }
+}
+
+fn at(section: &Section<'_, '_>) -> Option<chrono::NaiveTime> {
+    if !section.has("at") {
+        section.missing("at", "\"02:00\"");
+    }
+    time_of_day(section, "at")
+}
+
+fn week_days(section: &Section<'_, '_>) -> Option<BTreeSet<WeekDay>> {
+    if !section.has("on") {
+        section.missing("on", "[\"mon\", \"thu\"]");
+    }
+    let days = section.texts("on")?.into_iter().map(|text| {
+        let day = text.value.parse::<WeekDay>();
+        day.inspect_err(|()| {
+            let message = format!(
+                "{:?} is none of mon, tue, wed, thu, fri, sat, sun",
+                text.value
+            );
+            text.problem(section.reader, message);
+        })
+        .ok()
+    });
+    let days: Vec<Option<WeekDay>> = days.collect();
+    days.into_iter().collect()
+}
+
+fn month_day(section: &Section<'_, '_>) -> Option<MonthDay> {
+    let Some(value) = section.any("day") else {
+        section.missing("day", "1 (or \"last\")");
+        return None;
+    };
+    match value.value {
+        DeValue::Integer(_) => section.number("day", 1..=31).map(MonthDay::Day),
+        DeValue::String(word) if word == "last" => Some(MonthDay::Last),
+        _ => {
+            value.problem(section.reader, "must be a number from 1 to 31, or \"last\"");
+            None
+        }
+    }
+}
+
+fn year_day(section: &Section<'_, '_>) -> Option<(u32, u32)> {
+    if !section.has("date") {
+        section.missing("date", "\"12-31\"");
+    }
+    let text = section.text("date")?;
+    // A leap year, so that 29 February can be named.
+    let date = NaiveDate::parse_from_str(&format!("2024-{}", text.value), "%Y-%m-%d").ok();
+    if date.is_none() {
+        text.problem(
+            section.reader,
+            format!(
+                "{:?} is no day of a year as month-day, such as \"12-31\"",
+                text.value
+            ),
+        );
+    }
+    use chrono::Datelike;
+    date.map(|date| (date.month(), date.day()))
+}
+
+fn interval(section: &Section<'_, '_>, text: &Placed<&str>) -> Option<Calendar> {
+    let seconds = match text.value {
+        "minute" => Some(60),
+        "hour" => Some(3600),
+        other => duration_seconds(other),
+    };
+    let minutes = seconds
+        .and_then(|s| u32::try_from(s / 60).ok())
+        .filter(|minutes| (1..=INTERVAL_MINUTES_MAX).contains(minutes));
+    if minutes.is_none() {
+        text.problem(
+            section.reader,
+            format!(
+                "{:?} is none of \"day\", \"week\", \"month\", \"year\", \"hour\", \"minute\", \
+                 and no interval from \"1 minute\" to \"24 hours\"",
+                text.value
+            ),
+        );
+    }
+    minutes.map(|minutes| Calendar::Minutes { minutes })
+}
+
+fn kind(section: &Section<'_, '_>) -> Option<Kind> {
+    if !section.has("kind") {
+        return Some(Kind::Full);
+    }
+    let kind = word(section, "kind", &KINDS)?;
+    if kind != Kind::Full {
+        section.refuse(
+            "kind",
+            &format!(
+                "{} snapshots are not supported yet by this version; write \"full\"",
+                kind.as_str()
+            ),
+        );
+        return None;
+    }
+    Some(kind)
+}
+
+fn scopes(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Vec<ScopeName>> {
+    if !section.has("scopes") {
+        section.missing("scopes", "[\"full-database\"]");
+    }
+    let mut seen = BTreeSet::new();
+    let mut scopes = Vec::new();
+    for text in section.texts("scopes")? {
+        if !known.contains(text.value) {
+            let close = suggestion(text.value, known.iter().map(String::as_str));
+            text.problem(
+                section.reader,
+                format!("no scope is named \"{}\"{close}", text.value),
+            );
+        } else if !seen.insert(text.value) {
+            text.problem(section.reader, format!("\"{}\" is named twice", text.value));
+        } else {
+            scopes.extend(ScopeName::new(text.value).ok());
+        }
+    }
+    Some(scopes)
+}
+
+fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<LocationName> {
+    if !section.has("location") {
+        if known.len() == 1 {
+            return known
+                .first()
+                .and_then(|only| LocationName::new(only.as_str()).ok());
+        }
+        section.missing("location", "\"main\"");
+    }
+    let text = section.text("location")?;
+    if !known.contains(text.value) {
+        let close = suggestion(text.value, known.iter().map(String::as_str));
+        text.problem(
+            section.reader,
+            format!("no location is named \"{}\"{close}", text.value),
+        );
+        return None;
+    }
+    LocationName::new(text.value).ok()
+}
+
+fn retention(section: &Section<'_, '_>) -> Option<Retention> {
+    if !section.has("keep") {
+        return Some(Retention {
+            keep_days: Some(KEEP_DAYS),
+            ..Retention::default()
+        });
+    }
+    let keep = section.section("keep")?;
+    let retention = Retention {
+        keep_days: keep.number("days", 1..=KEEP_MAX),
+        keep_last: keep.number("last", 1..=KEEP_MAX),
+        keep_daily: keep.number("daily", 1..=KEEP_MAX),
+        keep_weekly: keep.number("weekly", 1..=KEEP_MAX),
+        keep_monthly: keep.number("monthly", 1..=KEEP_MAX),
+        keep_yearly: keep.number("yearly", 1..=KEEP_MAX),
+    };
+    let named = ["days", "last", "daily", "weekly", "monthly", "yearly"];
+    if !named.iter().any(|key| keep.has(key)) {
+        keep.problem("names no rule; for example keep = { days = 7, last = 3 }");
+    }
+    keep.finish();
+    Some(retention)
+}
+
+fn alerts(section: &Section<'_, '_>) -> AlertPolicy {
+    let mut policy = AlertPolicy::default();
+    if let Some(alerts) = section.section("alerts") {
+        for (key, field) in [
+            ("success", &mut policy.success),
+            ("failure", &mut policy.failure),
+            ("finding", &mut policy.finding),
+            ("clean_up", &mut policy.clean_up),
+        ] {
+            *field = alerts.boolean(key).unwrap_or(*field);
+        }
+        alerts.finish();
+    }
+    policy
+}
+
+fn catch_up(section: &Section<'_, '_>) -> Option<u64> {
+    if !section.has("catch_up") {
+        return Some(CATCH_UP_SECONDS);
+    }
+    let text = section.text("catch_up")?;
+    let bounds = CATCH_UP_SECONDS_MIN..=CATCH_UP_SECONDS_MAX;
+    let seconds = duration_seconds(text.value).filter(|seconds| bounds.contains(seconds));
+    if seconds.is_none() {
+        text.problem(
+            section.reader,
+            format!(
+                "{:?} is no duration from \"5 minutes\" to \"31 days\"; for example \"6h\"",
+                text.value
+            ),
+        );
+    }
+    seconds
+}

@@ -1,0 +1,293 @@
+//! Configuration files: the documented example, the one that `setup` writes, and broken ones.
+#![allow(clippy::unwrap_used)]
+
+use chrono_tz::Europe::Berlin;
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+use crate::calendar::{Calendar, WeekDay};
+use crate::retention::Retention;
+use crate::scope::Selection;
+
+const EXAMPLE: &str = include_str!("example.toml");
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "logisedge.toml").unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn problems(text: &str) -> String {
+    Config::parse(text, "logisedge.toml")
+        .unwrap_err()
+        .to_string()
+}
+
+/// The smallest file with every kind of section, and room for more.
+const BASE: &str = r#"version = 1
+[sources.erp]
+kind = "sqlite"
+path = "/erp.db"
+[locations.main]
+kind = "folder"
+path = "/backups"
+repository_password = { env = "PASSWORD" }
+[scopes.full-database]
+preset = "full-database"
+"#;
+
+#[test]
+fn the_documented_example_is_valid() {
+    let config = parse(EXAMPLE);
+    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.locations.len(), 2);
+    assert_eq!(config.scopes.len(), 4);
+    let names: Vec<&str> = config.schedules.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["daily", "month-end", "orders", "weekdays"]);
+    let daily = &config.schedules[0];
+    assert_eq!(daily.zone, Berlin);
+    assert_eq!(daily.retention.keep_yearly, Some(10));
+    let customers = &config.scopes[&"customers".parse().unwrap()];
+    assert_eq!(
+        customers.selection,
+        Selection::Tables {
+            include: vec!["customer*".to_owned(), "contact*".to_owned()],
+            exclude: vec![],
+        }
+    );
+}
+
+#[test]
+fn what_is_left_out_has_the_documented_defaults() {
+    let text = format!(
+        "{BASE}[schedules.daily]\nevery = \"day\"\nat = 02:00:00\nscopes = [\"full-database\"]\n\
+         [sources.pg]\nkind = \"postgresql\"\nhost = \"db.example.com\"\ndatabase = \"erp\"\nuser = \"b\"\n"
+    );
+    let text = text.replace("preset =", "source = \"erp\"\npreset =");
+    let config = parse(&text);
+    let schedule = &config.schedules[0];
+    assert_eq!(schedule.zone, chrono_tz::UTC);
+    assert_eq!(schedule.location.as_str(), "main");
+    assert_eq!(schedule.catch_up_seconds, 6 * 3600);
+    assert_eq!(schedule.alerts, crate::schedule::AlertPolicy::default());
+    assert!(schedule.enabled);
+    let week = Retention {
+        keep_days: Some(7),
+        ..Retention::default()
+    };
+    assert_eq!(schedule.retention, week);
+    let expected = SourceConfig::Postgresql {
+        host: "db.example.com".to_owned(),
+        port: 5432,
+        database: "erp".to_owned(),
+        user: "b".to_owned(),
+        password: None,
+        sslmode: SslMode::VerifyFull,
+        ca_file: None,
+        pg_dump: "pg_dump".to_owned(),
+        connections: 2,
+    };
+    assert_eq!(config.sources[&"pg".parse().unwrap()], expected);
+}
+
+#[test]
+fn tls_is_verified_wherever_a_network_lies_between() {
+    for (host, expected) in [
+        ("db.example.com", SslMode::VerifyFull),
+        ("10.0.0.7", SslMode::VerifyFull),
+        ("localhost", SslMode::Prefer),
+        ("127.0.0.1", SslMode::Prefer),
+        ("/run/postgresql", SslMode::Disable),
+    ] {
+        let text = format!(
+            "version = 1\n[sources.erp]\nkind = \"postgresql\"\nhost = \"{host}\"\ndatabase = \"e\"\nuser = \"u\"\n"
+        );
+        let config = parse(&text);
+        let SourceConfig::Postgresql { sslmode, .. } = config.sources.values().next().unwrap()
+        else {
+            panic!("not PostgreSQL");
+        };
+        assert_eq!(*sslmode, expected, "{host}");
+    }
+}
+
+#[test]
+fn every_calendar_can_be_written() {
+    let calendar = |lines: &str| {
+        let text = format!("{BASE}[schedules.s]\nscopes = \"full-database\"\n{lines}\n");
+        parse(&text).schedules[0].calendar.clone()
+    };
+    let at = chrono::NaiveTime::from_hms_opt(2, 30, 0).unwrap();
+    let week = calendar("every = \"week\"\nat = \"02:30\"\non = [\"thu\", \"Monday\", \"mon\"]");
+    let on = [WeekDay::Mon, WeekDay::Thu].into();
+    assert_eq!(week, Calendar::Week { on, at });
+    let year = calendar("every = \"year\"\nat = \"02:30\"\ndate = \"02-29\"");
+    let (month, day) = (2, 29);
+    assert_eq!(year, Calendar::Year { month, day, at });
+    for (text, minutes) in [
+        ("15 minutes", 15),
+        ("15m", 15),
+        ("minute", 1),
+        ("hour", 60),
+        ("6 hours", 360),
+        ("1 day", 1440),
+    ] {
+        let interval = calendar(&format!("every = \"{text}\""));
+        assert_eq!(interval, Calendar::Minutes { minutes }, "{text}");
+    }
+    assert_eq!(
+        calendar("cron = \"0  2 * * 1-5\"").rule(),
+        "as cron says: 0 2 * * 1-5"
+    );
+}
+
+#[test]
+fn all_problems_come_at_once_in_the_order_of_the_file() {
+    assert_snapshot!(problems(include_str!("../../tests/config/broken.toml")));
+}
+
+#[test]
+fn a_broken_document_is_named_with_its_place() {
+    assert_snapshot!(problems("version = 1\n[sources.erp\nkind = \"sqlite\"\nx = = 3\n"), @r"
+    logisedge.toml:2:13: not valid TOML: unclosed table, expected `]`
+    logisedge.toml:4:5: not valid TOML: extra `=`, expected nothing
+    logisedge.toml:4:7: not valid TOML: unexpected key or value, expected newline, `#`
+    ");
+}
+
+#[test]
+fn an_empty_file_says_what_is_missing() {
+    assert_snapshot!(problems(""), @"logisedge.toml:1:1: version is missing; for example version = 1");
+}
+
+#[test]
+fn a_plain_password_is_refused_and_not_repeated() {
+    let text = BASE.replace("{ env = \"PASSWORD\" }", "\"hunter2\"");
+    let problems = problems(&text);
+    assert!(!problems.contains("hunter2"), "{problems}");
+    assert_snapshot!(problems, @r#"logisedge.toml:8:23: locations.main.repository_password: a password must not stand in this file: write repository_password = { secret = "<name in AWS Secrets Manager>" }, { env = "<variable>" } or { file = "<path>" }"#);
+}
+
+#[test]
+fn columns_count_characters() {
+    let problems = problems("version = 1\n\"zürich\" = 3\n[sources]\n\"bü\" = 1\n");
+    assert_snapshot!(problems, @r"
+    logisedge.toml:2:1: zürich: unknown key; known here: version, time_zone, sources, locations, presets, scopes, schedules
+    logisedge.toml:4:8: sources.bü: must be a table; found integer
+    ");
+}
+
+fn setup_options() -> Vec<SetupOptions> {
+    let postgresql = SourceConfig::Postgresql {
+        host: "db.example.com".to_owned(),
+        port: 5433,
+        database: "erp \"quoted\" \\ 'all'".to_owned(),
+        user: "backup".to_owned(),
+        password: Some(SecretRef::Secret("logisedge/erp".to_owned())),
+        sslmode: SslMode::VerifyCa,
+        ca_file: Some("/etc/ca.pem".to_owned()),
+        pg_dump: "/usr/lib/postgresql/15/bin/pg_dump".to_owned(),
+        connections: 4,
+    };
+    let bucket = LocationConfig::S3 {
+        bucket: "my-backups".to_owned(),
+        prefix: "erp/daily".to_owned(),
+        region: Some("eu-central-1".to_owned()),
+        repository_password: SecretRef::Env("REPOSITORY_PASSWORD".to_owned()),
+    };
+    let sqlite = SourceConfig::Sqlite {
+        path: "/var/lib/erp.db".to_owned(),
+    };
+    let folder = LocationConfig::Folder {
+        path: "/srv/backups".to_owned(),
+        repository_password: SecretRef::File("/etc/password".to_owned()),
+    };
+    [(postgresql, bucket), (sqlite, folder)]
+        .map(|(source, location)| SetupOptions {
+            zone: Berlin,
+            source_name: "erp".parse().unwrap(),
+            source,
+            location_name: "main".parse().unwrap(),
+            location,
+        })
+        .into()
+}
+
+#[test]
+fn setup_writes_what_it_was_told_and_apply_accepts_it() {
+    for options in setup_options() {
+        let text = default_config(&options);
+        let config = parse(&text);
+        assert_eq!(config.sources[&options.source_name], options.source);
+        assert_eq!(config.locations[&options.location_name], options.location);
+        assert_eq!(config.scopes.len(), 6);
+        let daily = &config.schedules[0];
+        assert_eq!(daily.zone, Berlin);
+        assert_eq!(daily.calendar.rule(), "every day at 02:00");
+        assert_eq!(daily.retention.keep_days, Some(KEEP_DAYS));
+        let scopes: Vec<&str> = daily.scopes.iter().map(|s| s.as_str()).collect();
+        assert_eq!(scopes, ["full-database"]);
+        // Presets as scopes mean what the presets mean.
+        for (name, scope) in &config.scopes {
+            let preset = crate::presets::preset_selection(name.as_str()).unwrap();
+            assert_eq!(scope.selection, preset, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_file_that_setup_writes() {
+    assert_snapshot!(default_config(&setup_options()[1]));
+}
+
+#[test]
+fn differences_are_told_value_by_value() {
+    let old = parse(EXAMPLE);
+    let new = parse(
+        &EXAMPLE
+            .replace("at = \"02:00\"\ntime", "at = \"03:00\"\ntime")
+            .replace("connections = 2", "connections = 8")
+            .replace("[scopes.orders-2026]", "[scopes.orders]")
+            .replace("\"orders-2026\", \"customers\"", "\"orders\"")
+            .replace("{ days = 2 }", "{ last = 5 }")
+            .replace("locations.office", "locations.vault"),
+    );
+    let changes = diff(&old, &new);
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_snapshot!(lines.join("\n"), @r"
+    ~ source erp: connections 2 → 8
+    - location office
+    + location vault
+    + scope orders
+    - scope orders-2026
+    ~ schedule daily: due every day at 02:00 → every day at 03:00
+    ~ schedule orders: retention.keep_days 2 → none, retention.keep_last none → 5, scopes [orders-2026, customers] → [orders]
+    ");
+    assert!(diff(&old, &old).is_empty());
+}
+
+#[test]
+fn a_configuration_survives_being_stored() {
+    let config = parse(EXAMPLE);
+    let stored = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<Config>(&stored).unwrap(), config);
+}
+
+proptest! {
+    /// Whatever bytes come, the answer is a configuration or problems inside the file.
+    #[test]
+    fn no_text_makes_it_panic(text in ".{0,200}") {
+        if let Err(ConfigProblems(problems)) = Config::parse(&text, "f") {
+            prop_assert!(!problems.is_empty());
+            for problem in problems {
+                prop_assert!(problem.line <= text.matches('\n').count() + 1);
+            }
+        }
+    }
+
+    /// The example with a piece cut out: the reader meets every half-written form.
+    #[test]
+    fn no_cut_makes_it_panic(from in 0..EXAMPLE.len(), length in 1..200usize) {
+        let cut: String = EXAMPLE.chars().take(from).chain(EXAMPLE.chars().skip(from + length)).collect();
+        let _ = Config::parse(&cut, "f");
+    }
+}

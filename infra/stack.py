@@ -1,0 +1,160 @@
+"""Uploads code and brings a CloudFormation stack to a template, with boto3. Runs inside infra/requirements.txt."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Dict, Mapping
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+# docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_BODY_BYTES_MAX = 51_200
+POLL_SECONDS = 2
+# States in which a stack takes an update; from the others it must first be repaired or deleted.
+UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
+
+
+class DeployError(Exception):
+    """Says what could not be done and what to do now."""
+
+
+def environment_with_path(*folders: Path) -> Dict[str, str]:
+    """This process's environment with `folders` searched first."""
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path}
+
+
+def deploy(name: str, template: Path, zips: Mapping[str, Path], parameters: Mapping[str, str]) -> Dict[str, str]:
+    """Creates or updates the stack and returns its outputs."""
+    try:
+        session = boto3.Session()
+        if not session.region_name and not os.environ.get("AWS_REGION"):
+            raise DeployError("no region is set: export AWS_REGION, for example eu-central-1")
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or session.region_name)
+        bucket, prefix = upload(session, name, zips)
+        wanted = {"CodeBucket": bucket, "CodePrefix": prefix, **parameters}
+        return bring_to(session.client("cloudformation"), name, template, wanted)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(str(error)) from error
+
+
+def upload(session, name: str, zips: Mapping[str, Path]):
+    """Puts the zip files under a prefix named after their content; returns bucket and prefix.
+
+    A prefix of its own for each content is what makes CloudFormation see new code, and lets a rollback find the old.
+    """
+    account = session.client("sts").get_caller_identity()["Account"]
+    bucket = f"{name}-code-{account}-{session.region_name}"
+    s3 = session.client("s3")
+    make_code_bucket(s3, bucket, session.region_name)
+    digest = hashlib.sha256()
+    for function, path in sorted(zips.items()):
+        digest.update(function.encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    prefix = f"code/{digest.hexdigest()[:16]}"
+    for function, path in sorted(zips.items()):
+        print(f"Uploading {function} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
+        s3.upload_file(str(path), bucket, f"{prefix}/{function}.zip")
+    return bucket, prefix
+
+
+def make_code_bucket(s3, bucket: str, region: str) -> None:
+    """Makes the private bucket that holds the code, unless it exists."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+        return
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+            raise DeployError(f"the code bucket {bucket} cannot be used: {error}") from error
+    # us-east-1 is the one region that refuses to be named here.
+    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    s3.create_bucket(Bucket=bucket, **where)
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration=dict.fromkeys(
+            ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"], True
+        ),
+    )
+
+
+def bring_to(cloudformation, name: str, template: Path, parameters: Mapping[str, str]) -> Dict[str, str]:
+    """Creates or updates through a change set, waits, and returns the outputs."""
+    body = template.read_text()
+    if len(body.encode()) > TEMPLATE_BODY_BYTES_MAX:
+        raise DeployError(f"{template} is longer than the {TEMPLATE_BODY_BYTES_MAX} bytes that CloudFormation takes inline")
+    known = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=body)["Parameters"]}
+    if unknown := sorted(set(parameters) - known):
+        raise DeployError(f"the template has no parameter {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    existing = describe(cloudformation, name)
+    if existing and existing["StackStatus"] not in UPDATABLE | {"REVIEW_IN_PROGRESS"}:
+        raise DeployError(
+            f"the stack {name} is {existing['StackStatus']}. Wait for it, or delete it if its creation failed "
+            "(buckets, tables, keys and secrets outlive it), then deploy again"
+        )
+    update = existing is not None and existing["StackStatus"] != "REVIEW_IN_PROGRESS"
+    values = [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())]
+    if update:
+        kept = {p["ParameterKey"] for p in existing.get("Parameters", [])} & known - set(parameters)
+        values += [{"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept)]
+    change_set = cloudformation.create_change_set(
+        StackName=name,
+        ChangeSetName=f"deploy-{int(time.time())}",
+        ChangeSetType="UPDATE" if update else "CREATE",
+        TemplateBody=body,
+        Parameters=values,
+        Capabilities=["CAPABILITY_IAM"],
+    )["Id"]
+    if not wait_for_change_set(cloudformation, change_set):
+        print("Nothing to change.")
+        cloudformation.delete_change_set(ChangeSetName=change_set)
+    else:
+        print(f"{'Updating' if update else 'Creating'} the stack {name}", flush=True)
+        cloudformation.execute_change_set(ChangeSetName=change_set)
+        wait_for_stack(cloudformation, name)
+    outputs = describe(cloudformation, name).get("Outputs", [])
+    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+
+def describe(cloudformation, name: str):
+    """The stack's description, or None where there is no such stack."""
+    try:
+        return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+
+
+def wait_for_change_set(cloudformation, change_set: str) -> bool:
+    """Whether the change set, once computed, changes anything."""
+    while True:
+        found = cloudformation.describe_change_set(ChangeSetName=change_set)
+        status, reason = found["Status"], found.get("StatusReason", "")
+        if status == "CREATE_COMPLETE":
+            return True
+        if status == "FAILED":
+            if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+                return False
+            raise DeployError(f"CloudFormation refused the change: {reason}")
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for_stack(cloudformation, name: str) -> None:
+    """Waits until the stack stands still; prints each failure as it happens."""
+    shown = set()
+    while True:
+        found = describe(cloudformation, name)
+        if not found["StackStatus"].endswith("_IN_PROGRESS"):
+            break
+        time.sleep(POLL_SECONDS)
+    status = found["StackStatus"]
+    if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        return
+    for event in reversed(cloudformation.describe_stack_events(StackName=name)["StackEvents"]):
+        reason = event.get("ResourceStatusReason", "")
+        if event["ResourceStatus"].endswith("_FAILED") and event["LogicalResourceId"] not in shown:
+            shown.add(event["LogicalResourceId"])
+            print(f"  {event['LogicalResourceId']}: {reason}", flush=True)
+    raise DeployError(f"the stack {name} ended as {status}: see the reasons above")

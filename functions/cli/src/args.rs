@@ -1,0 +1,276 @@
+//! The command line as types. Secrets are never arguments: they come from the environment, a file or
+//! Secrets Manager.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use logisedge_domain::id::{LocationName, ScheduleName, ScopeName};
+
+/// Backups of an ERP's database and documents that are proven to restore.
+#[derive(Debug, Parser)]
+#[command(name = "logisedge-backup", version, about, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print one JSON document instead of tables; progress and errors go to standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// The catalog's DynamoDB table (output TableName of the stack).
+    #[arg(long, global = true, env = "LOGISEDGE_TABLE", default_value = "logisedge-backup")]
+    pub(crate) table: String,
+
+    /// The event bus (output BusName of the stack).
+    #[arg(long, global = true, env = "LOGISEDGE_BUS", default_value = "logisedge-backup")]
+    pub(crate) bus: String,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 verify has findings or a restored table differs;
+4 something named does not exist; 5 refused (a target that is not empty, a scope that is busy).
+
+AWS credentials, region and endpoint come from the standard AWS environment and configuration.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented configuration file to start from.
+    Setup(Setup),
+    /// Check a configuration file and make it the one in force.
+    Apply(Apply),
+    /// Start backups now.
+    Run(Run),
+    /// Show what is scheduled, what runs, and how the last runs ended.
+    Status(Status),
+    /// List snapshots, newest first.
+    Snapshots {
+        /// Only of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+    },
+    /// Show one snapshot with its tables and findings.
+    Show {
+        /// The snapshot's id, or enough of its beginning, or `latest`.
+        snapshot: String,
+        /// With `latest`: of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+    },
+    /// Read a snapshot back whole and record what is found.
+    Verify {
+        /// The snapshot's id, or enough of its beginning, or `latest`.
+        snapshot: String,
+        /// With `latest`: of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+    },
+    /// Apply retention: delete what no rule keeps.
+    Prune {
+        /// Only this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+        /// Print the plan with a reason for each snapshot, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Restore a snapshot and compare what arrived with what the source held.
+    Restore(Restore),
+    /// Work on the catalog itself.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Work on a location without any AWS service beside it.
+    Direct(Direct),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// Where to write it.
+    #[arg(long, default_value = "logisedge.toml")]
+    pub(crate) out: PathBuf,
+    /// Back up this SQLite file.
+    #[arg(long, value_name = "FILE", conflicts_with = "postgres", required_unless_present = "postgres")]
+    pub(crate) sqlite: Option<PathBuf>,
+    /// Back up this PostgreSQL database: postgres://user@host:port/database?sslmode=verify-full
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
+    /// Secrets Manager's name or ARN of the database password, for --postgres.
+    #[arg(long, value_name = "NAME", requires = "postgres")]
+    pub(crate) database_secret: Option<String>,
+    /// The bucket to store in (output BucketName of the stack).
+    #[arg(long, env = "LOGISEDGE_BUCKET", required_unless_present = "folder")]
+    pub(crate) bucket: Option<String>,
+    /// Secrets Manager's name or ARN of the repository password (output RepositorySecretArn).
+    #[arg(long, value_name = "NAME", env = "LOGISEDGE_REPOSITORY_SECRET", required_unless_present = "folder")]
+    pub(crate) repository_secret: Option<String>,
+    /// Store in a local folder instead; the repository password is then read from the environment
+    /// variable LOGISEDGE_REPOSITORY_PASSWORD.
+    #[arg(long, conflicts_with_all = ["bucket", "repository_secret"])]
+    pub(crate) folder: Option<PathBuf>,
+    /// The IANA time zone of the schedules.
+    #[arg(long, default_value = "UTC")]
+    pub(crate) time_zone: String,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The configuration file.
+    pub(crate) file: PathBuf,
+    /// Show the difference and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not connect to the sources to check the scopes' patterns and show foreign keys that leave
+    /// them (the functions may reach databases that this machine cannot).
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The schedule whose scopes are run.
+    #[arg(required_unless_present = "scope")]
+    pub(crate) schedule: Option<ScheduleName>,
+    /// Only this scope; may be repeated.
+    #[arg(long)]
+    pub(crate) scope: Vec<ScopeName>,
+    /// Run now although no slot is due.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Stay until the runs have ended; the exit code tells how.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// With --wait: give up after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) wait_seconds_max: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// How many of the last runs to show.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) runs: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The snapshot's id, or enough of its beginning, or `latest`.
+    pub(crate) snapshot: String,
+    /// With `latest`: of this scope.
+    #[arg(long)]
+    pub(crate) scope: Option<ScopeName>,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+/// Where a restore goes.
+#[derive(Debug, Args)]
+pub(crate) struct To {
+    /// postgres://user@host/database (password from PGPASSWORD), an SQLite file (sqlite:PATH, or a
+    /// path ending in .db or .sqlite), a script (PATH.sql), or a folder (PATH/).
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: String,
+    /// Replace what the target holds.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Restore into PostgreSQL although roles that own things or hold rights there are missing;
+    /// everything then belongs to the connecting role.
+    #[arg(long)]
+    pub(crate) no_owner: bool,
+    /// Parallel connections into PostgreSQL.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) connections: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Find every snapshot at the configured locations and record those that the catalog lacks.
+    Rebuild {
+        /// Only this location.
+        #[arg(long)]
+        location: Option<LocationName>,
+        /// A configuration file to apply first, for a catalog that lost everything.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Direct {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: DirectCommand,
+}
+
+/// The location that a direct command works on.
+#[derive(Debug, Args)]
+pub(crate) struct At {
+    /// The location: a folder's path, or s3://bucket/prefix.
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) at: String,
+    /// A file whose first line is the repository password; otherwise the environment variable
+    /// LOGISEDGE_REPOSITORY_PASSWORD is read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DirectCommand {
+    /// Back a database up into the location.
+    Backup {
+        #[command(flatten)]
+        at: At,
+        /// postgres://user@host/database (password from PGPASSWORD) or an SQLite file.
+        #[arg(long, value_name = "SOURCE")]
+        from: String,
+        /// The scope's name at the location.
+        #[arg(long, default_value = "full-database")]
+        scope: ScopeName,
+        /// Only tables that match this pattern; may be repeated. A preset's patterns apply where the
+        /// scope has a preset's name and no pattern is given.
+        #[arg(long, value_name = "PATTERN")]
+        include: Vec<String>,
+        /// No tables that match this pattern; may be repeated.
+        #[arg(long, value_name = "PATTERN", requires = "include")]
+        exclude: Vec<String>,
+        /// Parallel connections to PostgreSQL.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+        connections: u32,
+        /// The pg_dump to run for the schema.
+        #[arg(long, default_value = "pg_dump")]
+        pg_dump: String,
+        /// zstd's level.
+        #[arg(long, default_value_t = logisedge_repository::Options::default().zstd_level,
+              value_parser = clap::value_parser!(i32).range(1..=19))]
+        zstd_level: i32,
+    },
+    /// List the snapshots at the location.
+    Snapshots {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Read a snapshot back whole.
+    Verify {
+        #[command(flatten)]
+        at: At,
+        /// The snapshot's id, or enough of its beginning, or `latest`.
+        snapshot: String,
+        /// With `latest`: of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+    },
+    /// Restore a snapshot and compare what arrived.
+    Restore {
+        #[command(flatten)]
+        at: At,
+        /// The snapshot's id, or enough of its beginning, or `latest`.
+        snapshot: String,
+        /// With `latest`: of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+        #[command(flatten)]
+        to: To,
+    },
+}

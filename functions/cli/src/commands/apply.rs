@@ -1,0 +1,111 @@
+//! `apply`: checks a configuration file whole, shows the difference, and makes it the one in force.
+
+use std::path::Path;
+
+use chrono::Utc;
+use logisedge_domain::config::{Config, diff};
+use logisedge_domain::manifest::ForeignKeyEdge;
+use logisedge_domain::scope::Selection;
+use serde::Serialize;
+
+use crate::args::Apply;
+use crate::commands::Context;
+use crate::error::CliError;
+
+#[derive(Serialize)]
+struct Applied {
+    changes: Vec<String>,
+    outside_references: Vec<(String, ForeignKeyEdge)>,
+    unchecked: Vec<String>,
+    applied: bool,
+}
+
+pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliError> {
+    let new = read(&args.file)?;
+    let old = context.catalog.load_config().await?;
+    let changes: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
+    let (outside_references, unchecked) =
+        if args.offline { (Vec::new(), Vec::new()) } else { check_scopes(context, &new).await? };
+    if !args.dry_run {
+        context.catalog.apply(&new, Utc::now()).await?;
+    }
+    let applied = Applied { changes, outside_references, unchecked, applied: !args.dry_run };
+    context.output.show(&applied, |applied| text(applied, &new));
+    Ok(())
+}
+
+/// Reads and validates a configuration file; every problem is told at once.
+pub(crate) fn read(file: &Path) -> Result<Config, CliError> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| CliError::failed(format!("cannot read {name}: {e}")))?;
+    Config::parse(&text, &name).map_err(|problems| CliError::failed(problems.to_string()))
+}
+
+/// Opens every scope once: a pattern that matches nothing is an error, a foreign key that leaves a
+/// scope is shown, and a source that this machine cannot reach is told as unchecked.
+async fn check_scopes(
+    context: &Context,
+    config: &Config,
+) -> Result<(Vec<(String, ForeignKeyEdge)>, Vec<String>), CliError> {
+    let mut edges = Vec::new();
+    let mut unchecked = Vec::new();
+    for scope in config.scopes.values() {
+        if scope.selection == Selection::Everything {
+            continue;
+        }
+        let Some(source) = config.sources.get(&scope.source) else { continue };
+        let source = match context.aws.open_source(source).await {
+            Ok(source) => source,
+            Err(error) => {
+                unchecked.push(format!("scope {}: {error}", scope.name));
+                continue;
+            }
+        };
+        match source.open(&scope.selection).await {
+            Ok(snapshot) => {
+                let found = snapshot.facts().outside_references.iter().cloned();
+                edges.extend(found.map(|edge| (scope.name.to_string(), edge)));
+            }
+            Err(error) if error.kind == logisedge_sources::SourceErrorKind::NotFound => {
+                return Err(CliError::not_found(format!("scope {}: {error}", scope.name)));
+            }
+            Err(error) => unchecked.push(format!("scope {}: {error}", scope.name)),
+        }
+    }
+    Ok((edges, unchecked))
+}
+
+fn text(applied: &Applied, config: &Config) -> String {
+    let mut lines = Vec::new();
+    match applied.changes.as_slice() {
+        [] => lines.push("No change.".to_owned()),
+        changes => lines.extend(changes.iter().map(|change| format!("  {change}"))),
+    }
+    for (scope, edge) in &applied.outside_references {
+        lines.push(format!(
+            "note: scope {scope}: {} refers to {}, which it does not hold ({}): restored alone, \
+             that constraint is left out",
+            edge.from, edge.to, edge.constraint
+        ));
+    }
+    for reason in &applied.unchecked {
+        lines.push(format!("warning: not checked from here: {reason}"));
+    }
+    if applied.applied {
+        let now = Utc::now();
+        for schedule in config.schedules.iter().filter(|schedule| schedule.enabled) {
+            if let Some(next) = schedule.calendar.next_after(schedule.zone, now) {
+                lines.push(format!(
+                    "Schedule {} is next due {} ({})",
+                    schedule.name,
+                    next.with_timezone(&schedule.zone).format("%Y-%m-%d %H:%M %Z"),
+                    crate::output::utc(next)
+                ));
+            }
+        }
+    } else {
+        lines.push("Nothing was changed (--dry-run).".to_owned());
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,158 @@
+//! `direct`: backs up, lists, verifies and restores at a location, with no catalog, no bus and no
+//! functions.
+
+use chrono::Utc;
+use logisedge_domain::format;
+use logisedge_domain::id::{ChainPath, LocationName, RunId, ScopeName, SourceName};
+use logisedge_domain::scope::Scope;
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_engine::backup::{Order, Taken, take};
+use logisedge_engine::rebuild::find_snapshots;
+use logisedge_engine::verify::verify;
+use logisedge_engine::Progress;
+use logisedge_repository::{Options, Password};
+use logisedge_runtime::Aws;
+use logisedge_storage::ObjectStore;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::args::{At, DirectCommand};
+use crate::bar::during;
+use crate::commands::{restore, snapshots, verify as verify_command};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::places;
+
+/// What a location is called where no configuration names it.
+const LOCATION: &str = "direct";
+
+pub(crate) async fn direct(
+    aws: &Aws,
+    command: DirectCommand,
+    output: Output,
+) -> Result<(), CliError> {
+    match command {
+        DirectCommand::Backup {
+            at,
+            from,
+            scope,
+            include,
+            exclude,
+            connections,
+            pg_dump,
+            zstd_level,
+        } => {
+            let source = places::source(&from, connections, &pg_dump)?;
+            let selection = places::selection(&scope, &include, &exclude)?;
+            let (store, password) = places::location(&at, aws, true).await?;
+            let now = Utc::now();
+            let order = Order {
+                run: RunId::manual(&format!("{:x}", std::process::id()), now, &scope),
+                schedule: None,
+                chain: ChainPath::new(&scope, now),
+                scope: Scope { name: scope, source: name(LOCATION)?, selection },
+                location: location_name()?,
+                options: Options { zstd_level, ..Options::default() },
+            };
+            let progress = Progress::new();
+            let lies_at = store.locate(order.chain.as_str());
+            let work = take(source.as_ref(), store, &password, &order, &progress);
+            let taken = during("backing up", &progress, work).await?;
+            output.show(&Shown::from(&taken, lies_at), text);
+            Ok(())
+        }
+        DirectCommand::Snapshots { at } => {
+            let (store, password) = places::location(&at, aws, false).await?;
+            let records = list(&store, &password, output).await?;
+            output.show(&records, |records| snapshots::as_table(records));
+            Ok(())
+        }
+        DirectCommand::Verify { at, snapshot, scope } => {
+            let (store, password, record) =
+                find(&at, aws, &snapshot, scope.as_ref(), output).await?;
+            let progress = Progress::new();
+            let work = verify(store, &password, &record, &progress);
+            let verification = during("verifying", &progress, work).await?;
+            verify_command::tell(output, &record, &verification)
+        }
+        DirectCommand::Restore { at, snapshot, scope, to } => {
+            let (store, password, record) =
+                find(&at, aws, &snapshot, scope.as_ref(), output).await?;
+            restore::into_target(output, store, &password, &record, &to).await
+        }
+    }
+}
+
+fn name(text: &str) -> Result<SourceName, CliError> {
+    SourceName::new(text).map_err(|e| CliError::failed(e.to_string()))
+}
+
+fn location_name() -> Result<LocationName, CliError> {
+    LocationName::new(LOCATION).map_err(|e| CliError::failed(e.to_string()))
+}
+
+async fn list(
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    output: Output,
+) -> Result<Vec<SnapshotRecord>, CliError> {
+    let progress = Progress::new();
+    let work = find_snapshots(&location_name()?, store, password, &progress);
+    let (mut records, unreadable) = during("reading the location", &progress, work).await?;
+    for (chain, why) in &unreadable {
+        output.note(&format!("warning: cannot read {chain}: {why}"));
+    }
+    if let (true, Some((_, why))) = (records.is_empty(), unreadable.first()) {
+        return Err(CliError::failed(why.clone()));
+    }
+    records.reverse();
+    Ok(records)
+}
+
+async fn find(
+    at: &At,
+    aws: &Aws,
+    wanted: &str,
+    scope: Option<&ScopeName>,
+    output: Output,
+) -> Result<(Arc<dyn ObjectStore>, Password, SnapshotRecord), CliError> {
+    let (store, password) = places::location(at, aws, false).await?;
+    let records = list(&store, &password, output).await?;
+    let record = places::pick(wanted, scope, records)?;
+    Ok((store, password, record))
+}
+
+#[derive(Serialize)]
+struct Shown {
+    snapshot: SnapshotRecord,
+    stats: logisedge_domain::run::RunStats,
+    lies_at: String,
+    notes: Vec<String>,
+}
+
+impl Shown {
+    fn from(taken: &Taken, lies_at: String) -> Self {
+        Self {
+            snapshot: taken.record.clone(),
+            stats: taken.stats,
+            lies_at,
+            notes: taken.manifest.notes.clone(),
+        }
+    }
+}
+
+fn text(shown: &Shown) -> String {
+    let mut lines: Vec<String> = shown.notes.iter().map(|note| format!("note: {note}")).collect();
+    lines.push(format!(
+        "Snapshot {} of {} tables, {} rows: {} read, {} stored in {}\nIt lies at {}",
+        shown.snapshot.id.short(),
+        shown.snapshot.tables,
+        format::count(shown.stats.rows),
+        format::bytes(shown.stats.bytes_read),
+        format::bytes(shown.stats.bytes_stored),
+        format::duration(Duration::from_millis(shown.stats.duration_ms)),
+        shown.lies_at
+    ));
+    lines.join("\n")
+}

@@ -1,0 +1,106 @@
+//! `restore`: a snapshot into a target, and the comparison table by table.
+
+use chrono::{TimeDelta, Utc};
+use logisedge_domain::format;
+use logisedge_domain::id::ChainPath;
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_engine::restore::{Restored, open};
+use logisedge_engine::{EngineError, Progress};
+use logisedge_repository::Password;
+use logisedge_storage::ObjectStore;
+use std::sync::Arc;
+
+use crate::args;
+use crate::bar::during;
+use crate::commands::Context;
+use crate::error::CliError;
+use crate::output::{Output, table};
+use crate::places;
+
+/// How long a restore may run before prune no longer regards its snapshot as in use.
+const IN_USE_FOR: TimeDelta = TimeDelta::hours(24);
+
+pub(crate) async fn restore(context: &Context, args: &args::Restore) -> Result<(), CliError> {
+    let record = context.pick(&args.snapshot, args.scope.as_ref()).await?;
+    let (store, password) = context.location(&record.location).await?;
+    let holder = format!("restore-{:x}-{}", Utc::now().timestamp_millis(), std::process::id());
+    let now = Utc::now();
+    if !context.catalog.hold_in_use(&record, &holder, now, now + IN_USE_FOR).await? {
+        return Err(CliError::refused(format!(
+            "snapshot {} is being deleted by prune: choose another",
+            record.id.short()
+        )));
+    }
+    let outcome = into_target(context.output, store, &password, &record, &args.to).await;
+    context.catalog.release_use(&record, &holder).await?;
+    outcome
+}
+
+/// Restores and compares; a difference decides the exit code.
+pub(crate) async fn into_target(
+    output: Output,
+    store: Arc<dyn ObjectStore>,
+    password: &Password,
+    record: &SnapshotRecord,
+    to: &args::To,
+) -> Result<(), CliError> {
+    let target = places::target(to)?;
+    let progress = Progress::new();
+    let chain: &ChainPath = &record.chain;
+    let work = async {
+        let opened = open(store, password, chain, record.id).await?;
+        Ok::<_, EngineError>(opened.restore(target, to.overwrite, &progress).await?)
+    };
+    let restored = during("restoring", &progress, work).await?;
+    output.show(&restored, |restored| text(restored, &to.to));
+    if restored.agrees() {
+        return Ok(());
+    }
+    Err(CliError::findings("what was restored differs from what the source held: see the table above"))
+}
+
+fn text(restored: &Restored, to: &str) -> String {
+    let mut lines = Vec::new();
+    if let Some(tables) = &restored.tables {
+        lines.push(table(
+            &["TABLE", "ROWS IN SNAPSHOT", "ROWS RESTORED", "CONTENT"],
+            tables.iter().map(|t| {
+                vec![
+                    t.table.clone(),
+                    format::count(t.rows_expected),
+                    format::count(t.rows),
+                    if t.agrees() { "same" } else { "DIFFERS" }.to_owned(),
+                ]
+            }),
+            &[1, 2],
+        ));
+    }
+    lines.push(format!(
+        "Restored {} into {} in {}{}",
+        format::bytes(restored.bytes),
+        without_password(to),
+        format::duration(restored.restoring),
+        match &restored.tables {
+            Some(tables) => format!(
+                "; {} of {} tables agree with the source (compared in {})",
+                tables.iter().filter(|t| t.agrees()).count(),
+                tables.len(),
+                format::duration(restored.comparing)
+            ),
+            None => String::new(),
+        }
+    ));
+    lines.join("\n")
+}
+
+/// The target as written, without a password that a URL may hold.
+fn without_password(to: &str) -> String {
+    let Some((scheme, rest)) = to.split_once("://") else { return to.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}")
+        }
+        None => to.to_owned(),
+    }
+}

@@ -1,0 +1,97 @@
+//! `status`: what is scheduled, how each scope stands, and how the last runs ended.
+
+use logisedge_domain::format;
+use logisedge_domain::run::Run;
+use logisedge_domain::schedule::ScheduleState;
+use logisedge_domain::snapshot::SnapshotRecord;
+use serde::Serialize;
+
+use crate::args;
+use crate::commands::Context;
+use crate::error::CliError;
+use crate::output::{table, utc};
+
+#[derive(Serialize)]
+struct Status {
+    schedules: Vec<ScheduleState>,
+    scopes: Vec<ScopeStatus>,
+    runs: Vec<Run>,
+}
+
+#[derive(Serialize)]
+struct ScopeStatus {
+    scope: String,
+    snapshots: usize,
+    newest: Option<SnapshotRecord>,
+}
+
+pub(crate) async fn status(context: &Context, args: &args::Status) -> Result<(), CliError> {
+    let schedules = context.catalog.schedules().await?;
+    let mut scopes = Vec::new();
+    for scope in context.catalog.scopes().await? {
+        let records = context.catalog.snapshots(&scope.name).await?;
+        scopes.push(ScopeStatus {
+            scope: scope.name.to_string(),
+            snapshots: records.len(),
+            newest: records.into_iter().next(),
+        });
+    }
+    let runs = context.catalog.recent_runs(args.runs).await?;
+    context.output.show(&Status { schedules, scopes, runs }, text);
+    Ok(())
+}
+
+fn text(status: &Status) -> String {
+    if status.schedules.is_empty() && status.scopes.is_empty() {
+        return "Nothing is configured yet: `logisedge-backup setup` writes a file to start from."
+            .to_owned();
+    }
+    let schedules = table(
+        &["SCHEDULE", "WHEN", "SCOPES", "LOCATION", "NEXT"],
+        status.schedules.iter().map(|state| {
+            let schedule = &state.schedule;
+            let scopes: Vec<&str> = schedule.scopes.iter().map(|s| s.as_str()).collect();
+            vec![
+                schedule.name.to_string(),
+                schedule.calendar.describe(schedule.zone),
+                scopes.join(", "),
+                schedule.location.to_string(),
+                state.next_slot.map_or("disabled".to_owned(), utc),
+            ]
+        }),
+        &[],
+    );
+    let scopes = table(
+        &["SCOPE", "SNAPSHOTS", "NEWEST", "TRUST", "TAKEN"],
+        status.scopes.iter().map(|scope| match &scope.newest {
+            None => vec![scope.scope.clone(), "0".into(), "none".into(), String::new(), String::new()],
+            Some(newest) => vec![
+                scope.scope.clone(),
+                scope.snapshots.to_string(),
+                newest.id.short(),
+                newest.trust.as_str().to_owned(),
+                utc(newest.taken_at),
+            ],
+        }),
+        &[1],
+    );
+    let runs = table(
+        &["RUN", "STATE", "REQUESTED", "READ", "SNAPSHOT OR REASON"],
+        status.runs.iter().map(|run| {
+            let outcome = match (run.snapshot, &run.reason) {
+                (Some(snapshot), _) => snapshot.short(),
+                (None, Some(reason)) => reason.clone(),
+                (None, None) => String::new(),
+            };
+            vec![
+                run.id.to_string(),
+                run.state.as_str().to_owned(),
+                utc(run.requested_at),
+                format::bytes(run.stats.map_or(run.progress.bytes_read, |s| s.bytes_read)),
+                outcome,
+            ]
+        }),
+        &[3],
+    );
+    format!("{schedules}\n\n{scopes}\n\n{runs}")
+}

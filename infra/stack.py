@@ -1,5 +1,6 @@
 """Uploads code and brings a CloudFormation stack to a template, with boto3. Runs inside infra/requirements.txt."""
 
+import base64
 import hashlib
 import os
 import time
@@ -29,15 +30,43 @@ def environment_with_path(*folders: Path) -> Dict[str, str]:
 def deploy(name: str, template: Path, zips: Mapping[str, Path], parameters: Mapping[str, str]) -> Dict[str, str]:
     """Creates or updates the stack and returns its outputs."""
     try:
-        session = boto3.Session()
-        if not session.region_name and not os.environ.get("AWS_REGION"):
-            raise DeployError("no region is set: export AWS_REGION, for example eu-central-1")
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or session.region_name)
+        session = connect()
         bucket, prefix = upload(session, name, zips)
         wanted = {"CodeBucket": bucket, "CodePrefix": prefix, **parameters}
         return bring_to(session.client("cloudformation"), name, template, wanted)
     except (BotoCoreError, ClientError) as error:
         raise DeployError(str(error)) from error
+
+
+def connect():
+    """A session in the environment's region. boto3 alone reads AWS_DEFAULT_REGION, other SDKs AWS_REGION."""
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    if not session.region_name:
+        raise DeployError("no region is set: export AWS_REGION, for example eu-central-1")
+    return session
+
+
+def publish_layer(name: str, archive: Path, architecture: str) -> str:
+    """Publishes a layer's zip file and returns its version's ARN; the newest version's where it holds the same bytes."""
+    try:
+        code = archive.read_bytes()
+        client = connect().client("lambda")
+        digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
+        for version in client.list_layer_versions(LayerName=name, MaxItems=1)["LayerVersions"]:
+            newest = client.get_layer_version(LayerName=name, VersionNumber=version["Version"])
+            if newest["Content"]["CodeSha256"] == digest:
+                return newest["LayerVersionArn"]
+        print(f"Publishing the layer {name}", flush=True)
+        return client.publish_layer_version(
+            LayerName=name,
+            Content={"ZipFile": code},
+            CompatibleRuntimes=["provided.al2023"],
+            CompatibleArchitectures=[architecture],
+        )["LayerVersionArn"]
+    except OSError as error:
+        raise DeployError(f"the layer {archive} cannot be read: {error.strerror}. See infra/layers/pg_dump") from error
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"the layer {name} was not published: {error}") from error
 
 
 def upload(session, name: str, zips: Mapping[str, Path]):

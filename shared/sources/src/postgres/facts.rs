@@ -1,0 +1,298 @@
+//! What an open snapshot knows before any row is read: tables, schema files, notes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use logisedge_domain::manifest::{ForeignKeyEdge, RowFormat};
+use logisedge_domain::scope::Selection;
+use tokio_postgres::{Client, Error};
+
+use super::catalog::{self, ForeignKey, Table};
+use super::failure::refused;
+use super::files::{self, Content};
+use super::options::PostgresOptions;
+use super::source::Opened;
+use super::{dump, large_objects, quote, scope};
+use crate::{OpenSnapshot, Part, SourceError, TableFacts};
+
+/// The facts, and the statement that streams each part.
+pub(super) struct Facts {
+    pub(super) open: OpenSnapshot,
+    pub(super) statements: Vec<String>,
+}
+
+/// Asks catalogs and `pg_dump` under the snapshot.
+pub(super) async fn gather(
+    options: &PostgresOptions,
+    opened: &Opened,
+    selection: &Selection,
+    pg_dump: String,
+) -> Result<Facts, SourceError> {
+    let client = &opened.coordinator.client;
+    let place = options.place();
+    let said = |error: Error| refused("read the catalog of", place.clone(), error);
+    let everything = *selection == Selection::Everything;
+    let oids: Vec<u32> = opened.tables.iter().map(|table| table.oid).collect();
+    let selected: BTreeSet<u32> = oids.iter().copied().collect();
+    let around = match everything {
+        true => None,
+        false => Some(scope::surroundings(client, &oids).await.map_err(said)?),
+    };
+
+    let outside: Vec<ForeignKey> = match everything {
+        true => Vec::new(),
+        false => catalog::foreign_keys(client)
+            .await
+            .map_err(said)?
+            .into_iter()
+            .filter(|key| selected.contains(&key.from) && !selected.contains(&key.to))
+            .collect(),
+    };
+    let mut sequences = catalog::sequences(client).await.map_err(said)?;
+    if around.is_some() {
+        sequences.retain(|s| s.readable && s.owner.is_none_or(|owner| selected.contains(&owner)));
+    }
+    let sequences = catalog::sequence_values(client, &sequences)
+        .await
+        .map_err(said)?;
+    let views = match everything {
+        true => catalog::materialised_views(client).await.map_err(said)?,
+        false => Vec::new(),
+    };
+    let has_large_objects = everything && large_objects::count(client).await.map_err(said)?.0 > 0;
+    let large_object_facts = match has_large_objects {
+        true => Some(large_objects::facts_script(client).await.map_err(said)?),
+        false => None,
+    };
+    let roles = catalog::roles(client).await.map_err(said)?;
+    let wanted = dump::Wanted {
+        snapshot: &opened.snapshot,
+        excluded: around.as_ref().map_or(&[], |around| &around.excluded),
+        everything,
+    };
+    let (pre_data, post_data) = tokio::try_join!(
+        dump::section(options, "pre-data", &wanted),
+        dump::section(options, "post-data", &wanted)
+    )?;
+
+    // Biggest first, so that the last to be read is small; parents without rows at the end.
+    let mut tables = opened.tables.clone();
+    tables.sort_by(|a, b| {
+        (a.partitioned, b.bytes, &a.schema, &a.name).cmp(&(
+            b.partitioned,
+            a.bytes,
+            &b.schema,
+            &b.name,
+        ))
+    });
+    let with_rows = tables.iter().filter(|table| !table.partitioned).count();
+    let files = files::files(Content {
+        database: &options.database,
+        pre_data,
+        post_data,
+        sequences,
+        views: &views,
+        large_objects: large_object_facts,
+        roles: &roles,
+        outside: &outside,
+        tables: &tables[..with_rows],
+    })?;
+    let mut details = details(client).await.map_err(said)?;
+    details.insert("pg_dump".to_owned(), pg_dump);
+    details.insert(
+        "roles".to_owned(),
+        serde_json::Value::from(roles.clone()).to_string(),
+    );
+    let notes = notes(client, &roles, around.as_ref()).await.map_err(said)?;
+    let large_object_bytes = match has_large_objects {
+        true => Some(large_objects::bytes_estimated(client).await.map_err(said)?),
+        false => None,
+    };
+    let (parts, statements) = parts(&tables[..with_rows], large_object_bytes);
+    let row = client
+        .query_one(
+            "SELECT split_part(current_setting('server_version'), ' ', 1), \
+                current_setting('server_encoding'), current_database()::text",
+            &[],
+        )
+        .await
+        .map_err(said)?;
+    let open = OpenSnapshot {
+        engine: "postgresql",
+        engine_version: row.get(0),
+        encoding: row.get(1),
+        database: row.get(2),
+        details,
+        taken_at: opened.taken_at,
+        tables: table_facts(&tables, with_rows, has_large_objects),
+        parts,
+        files,
+        outside_references: edges(&opened.tables, &outside),
+        notes,
+    };
+    Ok(Facts { open, statements })
+}
+
+/// The parts, biggest first, with the statement that streams each. Tables with rows keep their
+/// index; large objects come after them in the list of tables.
+fn parts(tables: &[Table], large_objects: Option<u64>) -> (Vec<Part>, Vec<String>) {
+    let mut parts: Vec<(Part, String)> = tables
+        .iter()
+        .enumerate()
+        .map(|(index, table)| {
+            let part = Part {
+                index,
+                path: quote::data_path(&table.schema, &table.name),
+                table: Some(index),
+                bytes_estimated: table.bytes,
+            };
+            (part, table.copy_out())
+        })
+        .collect();
+    if let Some(bytes_estimated) = large_objects {
+        let (schema, name) = large_objects::TABLE;
+        let part = Part {
+            index: parts.len(),
+            path: quote::data_path(schema, name),
+            table: Some(tables.len()),
+            bytes_estimated,
+        };
+        parts.push((part, large_objects::copy_out()));
+    }
+    parts.sort_by_key(|(part, _)| std::cmp::Reverse(part.bytes_estimated));
+    for (index, (part, _)) in parts.iter_mut().enumerate() {
+        part.index = index;
+    }
+    parts.into_iter().unzip()
+}
+
+fn table_facts(tables: &[Table], with_rows: usize, large_objects: bool) -> Vec<TableFacts> {
+    let fact = |schema: &str, name: &str, columns: Vec<String>| TableFacts {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        columns,
+        format: RowFormat::PostgresCopyText,
+        counted: None,
+    };
+    let mut facts: Vec<TableFacts> = tables
+        .iter()
+        .map(|table| fact(&table.schema, &table.name, table.columns.clone()))
+        .collect();
+    if large_objects {
+        let (schema, name) = large_objects::TABLE;
+        let columns = large_objects::COLUMNS.map(str::to_owned).to_vec();
+        facts.insert(with_rows, fact(schema, name, columns));
+    }
+    facts
+}
+
+fn edges(tables: &[Table], outside: &[ForeignKey]) -> Vec<ForeignKeyEdge> {
+    let names: BTreeMap<u32, String> = tables
+        .iter()
+        .map(|table| (table.oid, table.plain_name()))
+        .collect();
+    let mut edges: Vec<ForeignKeyEdge> = outside
+        .iter()
+        .filter_map(|key| {
+            Some(ForeignKeyEdge {
+                from: names.get(&key.from)?.clone(),
+                to: key.to_name.clone(),
+                constraint: key.constraint.clone(),
+            })
+        })
+        .collect();
+    edges.sort();
+    edges
+}
+
+/// Facts that tie a snapshot to its server; what this role may not ask is left out.
+async fn details(client: &Client) -> Result<BTreeMap<String, String>, Error> {
+    let mut details = BTreeMap::new();
+    let row = client
+        .query_one(
+            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_is_in_recovery(), \
+                has_function_privilege('pg_control_system()', 'EXECUTE') \
+                AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE'), \
+                (SELECT string_agg(extname || ' ' || extversion, ', ' ORDER BY extname) \
+                    FROM pg_extension), version()",
+            &[],
+        )
+        .await?;
+    details.insert("snapshot_xmin".to_owned(), row.get(0));
+    details.insert("standby".to_owned(), row.get::<_, bool>(1).to_string());
+    if let Some(extensions) = row.get(3) {
+        details.insert("extensions".to_owned(), extensions);
+    }
+    details.insert("server".to_owned(), row.get(4));
+    if row.get(2) {
+        let sql = "SELECT s.system_identifier::text, c.timeline_id::text \
+                   FROM pg_control_system() s, pg_control_checkpoint() c";
+        let row = client.query_one(sql, &[]).await?;
+        details.insert("system_identifier".to_owned(), row.get(0));
+        details.insert("timeline".to_owned(), row.get(1));
+    }
+    Ok(details)
+}
+
+/// What the snapshot does not carry.
+async fn notes(
+    client: &Client,
+    roles: &[String],
+    around: Option<&scope::Surroundings>,
+) -> Result<Vec<String>, Error> {
+    let mut notes = vec![format!(
+        "roles belong to the server and are not carried; this database names {}",
+        if roles.is_empty() {
+            "none".to_owned()
+        } else {
+            roles.join(", ")
+        }
+    )];
+    let foreign = catalog::foreign_tables(client).await?;
+    if !foreign.is_empty() {
+        notes.push(format!(
+            "rows of foreign tables are not carried: {}",
+            foreign.join(", ")
+        ));
+    }
+    let row = client
+        .query_one(
+            "SELECT (SELECT count(*) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid), \
+                (SELECT count(*) FROM pg_subscription s WHERE s.subdbid = d.oid), \
+                EXISTS (SELECT FROM pg_class WHERE reltablespace <> 0 AND oid >= 16384), \
+                (SELECT count(*) FROM pg_largeobject_metadata) \
+             FROM pg_database d WHERE d.datname = current_database()",
+            &[],
+        )
+        .await?;
+    if row.get::<_, i64>(0) > 0 {
+        notes.push(
+            "settings made by ALTER DATABASE and ALTER ROLE … IN DATABASE are not carried"
+                .to_owned(),
+        );
+    }
+    if row.get::<_, i64>(1) > 0 {
+        notes.push("subscriptions are not carried".to_owned());
+    }
+    if row.get(2) {
+        notes.push(
+            "tablespaces are not carried; everything is restored into the default one".to_owned(),
+        );
+    }
+    if let Some(around) = around {
+        notes.push(
+            "views are carried only where a table, type or function of the selection needs them"
+                .to_owned(),
+        );
+        if !around.without_rows.is_empty() {
+            notes.push(format!(
+                "come along without rows, because the selection's definitions name them: {}",
+                around.without_rows.join(", ")
+            ));
+        }
+        if row.get::<_, i64>(3) > 0 {
+            notes
+                .push("large objects are carried by a scope of the whole database only".to_owned());
+        }
+    }
+    Ok(notes)
+}

@@ -1,0 +1,161 @@
+//! The small files of a snapshot: schema sections and the script that puts everything together.
+
+use bytes::Bytes;
+
+use super::catalog::{ForeignKey, Table};
+use super::failure::failed;
+use super::large_objects;
+use super::quote;
+use crate::{SourceError, SourceErrorKind};
+
+/// Tables, types, functions, sequences; what rows need to be there first.
+pub(super) const PRE_DATA: &str = "/schema/pre-data.sql";
+/// Indexes, constraints, triggers, policies.
+pub(super) const POST_DATA: &str = "/schema/post-data.sql";
+/// Where sequences stand.
+pub(super) const SEQUENCES: &str = "/schema/sequences.sql";
+/// Owners, grants and comments of large objects.
+pub(super) const LARGE_OBJECTS: &str = "/schema/large-objects.sql";
+/// Refreshes of materialised views in the order of what they read.
+pub(super) const VIEWS: &str = "/schema/materialised-views.sql";
+/// Creates the roles that are missing.
+pub(super) const ROLES: &str = "/schema/roles.sql";
+/// Foreign keys that leave a narrower scope, for whoever brings the other tables back.
+pub(super) const OUTSIDE: &str = "/schema/outside-references.sql";
+/// Puts everything together.
+pub(super) const RESTORE: &str = "/restore.sql";
+
+/// The session settings under which rows are read in again.
+pub(super) const ROW_SETTINGS: &str = "SET client_encoding = 'UTF8';\n\
+     SET DateStyle = 'ISO, MDY';\nSET IntervalStyle = 'postgres';\nSET TimeZone = 'UTC';\n\
+     SET standard_conforming_strings = on;\nSET xmloption = 'content';\n\
+     SET row_security = off;\nSET statement_timeout = 0;\nSET lock_timeout = 0;\n\
+     SET idle_in_transaction_session_timeout = 0;\nSET client_min_messages = warning;\n";
+
+/// What the files are made from.
+pub(super) struct Content<'a> {
+    pub(super) database: &'a str,
+    pub(super) pre_data: String,
+    pub(super) post_data: String,
+    pub(super) sequences: String,
+    pub(super) views: &'a [String],
+    /// Owners and grants, where there are large objects.
+    pub(super) large_objects: Option<String>,
+    pub(super) roles: &'a [String],
+    /// Foreign keys that leave the selection.
+    pub(super) outside: &'a [ForeignKey],
+    /// The tables with rows of their own, in the order of loading.
+    pub(super) tables: &'a [Table],
+}
+
+/// The files with their paths.
+pub(super) fn files(mut content: Content<'_>) -> Result<Vec<(String, Bytes)>, SourceError> {
+    let outside = cut_out(&mut content.post_data, content.outside)?;
+    let views: String = content
+        .views
+        .iter()
+        .map(|view| format!("REFRESH MATERIALIZED VIEW {view};\n"))
+        .collect();
+    let restore = restore_script(&content);
+    let mut files = vec![
+        (PRE_DATA, content.pre_data),
+        (POST_DATA, content.post_data),
+        (SEQUENCES, content.sequences),
+        (VIEWS, views),
+        (ROLES, roles_script(content.roles)),
+        (RESTORE, restore),
+    ];
+    if let Some(script) = content.large_objects {
+        files.push((LARGE_OBJECTS, script));
+    }
+    if !outside.is_empty() {
+        files.push((OUTSIDE, outside));
+    }
+    Ok(files
+        .into_iter()
+        .map(|(path, text)| (path.to_owned(), Bytes::from(text)))
+        .collect())
+}
+
+/// Takes foreign keys out of the post-data script and returns them as a script of their own.
+/// Statements are found letter for letter; one that is not there is an error, never ignored.
+fn cut_out(post_data: &mut String, outside: &[ForeignKey]) -> Result<String, SourceError> {
+    let mut script = String::new();
+    for key in outside {
+        if post_data.matches(&key.statement).count() != 1 {
+            return Err(failed(
+                SourceErrorKind::PgDump,
+                "leave out",
+                format!("foreign key {}", key.constraint),
+                format!(
+                    "it leads to {}, outside the selection, and pg_dump wrote it in an unknown way; \
+                     add that table to the selection",
+                    key.to_name
+                ),
+            ));
+        }
+        *post_data = post_data.replace(
+            &key.statement,
+            &format!("-- Left out, leads outside this selection: see{OUTSIDE}")
+                .replace("see/", "see "),
+        );
+        script.push_str(&key.statement);
+        script.push('\n');
+    }
+    Ok(script)
+}
+
+/// Roles are no part of a database; this makes empty ones, so that owners and grants find them.
+fn roles_script(roles: &[String]) -> String {
+    let mut script = String::from(
+        "-- Roles are the server's, not the database's. This makes those that are missing, without\n\
+         -- a login, a password or any right but those that the database grants to them.\n",
+    );
+    for role in roles {
+        let body = format!(
+            "BEGIN IF pg_catalog.to_regrole({}) IS NULL THEN CREATE ROLE {} NOLOGIN; END IF; END",
+            quote::literal(&quote::identifier(role)),
+            quote::identifier(role)
+        );
+        script.push_str(&format!("DO {};\n", quote::literal(&body)));
+    }
+    script
+}
+
+/// The script that rebuilds everything with psql alone.
+fn restore_script(content: &Content<'_>) -> String {
+    let mut script = format!(
+        "-- Rebuilds database {} from this folder with nothing but psql, in an empty database:\n\
+         --     cd <this folder>; psql --dbname=<the new database> --file=restore.sql\n\
+         -- Run it in this folder: \\copy takes its paths from where psql was started.\n\
+         -- Owners and grants need their roles: run schema/roles.sql before, if they are missing.\n\
+         \\set ON_ERROR_STOP on\n{ROW_SETTINGS}\\ir schema/pre-data.sql\n",
+        content.database.replace(['\n', '\r'], " ")
+    );
+    for table in content.tables {
+        script.push_str(&format!(
+            "\\copy {}{} from '{}'\n",
+            table.sql_name(),
+            quote::column_list(&table.columns),
+            quote::data_path(&table.schema, &table.name).trim_start_matches('/')
+        ));
+    }
+    if content.large_objects.is_some() {
+        let (schema, name) = large_objects::TABLE;
+        script.push_str(&format!(
+            "{};\n\\copy {} from '{}'\n",
+            large_objects::STAGE,
+            large_objects::STAGE_COLUMNS,
+            quote::data_path(schema, name).trim_start_matches('/')
+        ));
+        for statement in large_objects::UNSTAGE {
+            script.push_str(&format!("{statement};\n"));
+        }
+        script.push_str("\\ir schema/large-objects.sql\n");
+    }
+    script.push_str(
+        "\\ir schema/post-data.sql\n\\ir schema/sequences.sql\n\
+         \\ir schema/materialised-views.sql\nANALYZE;\n",
+    );
+    script
+}

@@ -1,0 +1,164 @@
+//! Streaming the parts of an open snapshot.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::facts::Facts;
+use super::failure::{failed, refused};
+use super::options::PostgresOptions;
+use super::session::Session;
+use super::source::Opened;
+use crate::{BUFFER_BYTES, OpenSnapshot, Part, SourceError, SourceErrorKind, SourceSnapshot};
+
+/// A consistent snapshot with its connections.
+pub(super) struct PostgresSnapshot {
+    facts: Facts,
+    place: String,
+    /// Holds the locks and the exported snapshot until the end.
+    coordinator: Session,
+    /// Connections that read nothing at the moment. One that failed does not come back: its
+    /// transaction, and with it the snapshot, is gone.
+    free: Mutex<Vec<Session>>,
+    turns: Semaphore,
+    connections: usize,
+}
+
+impl PostgresSnapshot {
+    pub(super) fn new(options: &PostgresOptions, opened: Opened, facts: Facts) -> Self {
+        let connections = opened.workers.len();
+        Self {
+            facts,
+            place: options.place(),
+            coordinator: opened.coordinator,
+            free: Mutex::new(opened.workers),
+            turns: Semaphore::new(connections),
+            connections,
+        }
+    }
+
+    fn take(&self) -> Option<Session> {
+        self.free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop()
+    }
+
+    fn give_back(&self, session: Session) {
+        self.free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(session);
+    }
+
+    /// `table public.items of database erp at db.example:5432`, for messages.
+    fn object(&self, part: &Part) -> String {
+        match part
+            .table
+            .and_then(|index| self.facts.open.tables.get(index))
+        {
+            Some(table) => format!("table {}.{} of {}", table.schema, table.name, self.place),
+            None => format!("{} of {}", part.path, self.place),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceSnapshot for PostgresSnapshot {
+    fn facts(&self) -> &OpenSnapshot {
+        &self.facts.open
+    }
+
+    fn parallelism(&self) -> usize {
+        self.connections
+    }
+
+    async fn read(&self, part: &Part, sink: mpsc::Sender<Bytes>) -> Result<u64, SourceError> {
+        let object = self.object(part);
+        let ended = || {
+            failed(
+                SourceErrorKind::Unreachable,
+                "read",
+                &object,
+                "the snapshot has ended, because a connection failed or it was closed",
+            )
+        };
+        let _turn = self.turns.acquire().await.map_err(|_| ended())?;
+        let session = self.take().ok_or_else(ended)?;
+        let statement = self.facts.statements.get(part.index).ok_or_else(|| {
+            failed(
+                SourceErrorKind::NotFound,
+                "read",
+                &object,
+                "the snapshot has no such part",
+            )
+        })?;
+        let bytes = copy_out(&session, statement, &sink, &object).await?;
+        self.give_back(session);
+        Ok(bytes)
+    }
+
+    async fn close(&self) -> Result<(), SourceError> {
+        self.turns.close();
+        let mut sessions = Vec::new();
+        while let Some(session) = self.take() {
+            sessions.push(session);
+        }
+        for session in sessions.iter().chain([&self.coordinator]) {
+            session
+                .run("close the snapshot of", &self.place, "COMMIT")
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Streams a COPY statement's rows into `sink` in buffers of [`BUFFER_BYTES`]; returns the bytes.
+pub(super) async fn copy_out(
+    session: &Session,
+    statement: &str,
+    sink: &mpsc::Sender<Bytes>,
+    object: &str,
+) -> Result<u64, SourceError> {
+    let said = |error| refused("read", object, error);
+    let stream = session.client.copy_out(statement).await.map_err(said)?;
+    let mut stream = std::pin::pin!(stream);
+    let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+    let mut bytes = 0;
+    while let Some(row) = stream.next().await {
+        let row = row.map_err(said)?;
+        bytes += row.len() as u64;
+        if buffer.len() + row.len() > BUFFER_BYTES {
+            if !buffer.is_empty() && sink.send(buffer.split().freeze()).await.is_err() {
+                return Err(nobody_reads(session, object).await);
+            }
+            if row.len() > BUFFER_BYTES {
+                // Long enough for a buffer of its own: not copied again.
+                if sink.send(row).await.is_err() {
+                    return Err(nobody_reads(session, object).await);
+                }
+                continue;
+            }
+            // Takes the allocation back where the reader is done with it.
+            buffer.reserve(BUFFER_BYTES);
+        }
+        buffer.extend_from_slice(&row);
+    }
+    if !buffer.is_empty() && sink.send(buffer.freeze()).await.is_err() {
+        return Err(nobody_reads(session, object).await);
+    }
+    Ok(bytes)
+}
+
+async fn nobody_reads(session: &Session, object: &str) -> SourceError {
+    session.cancel().await;
+    failed(
+        SourceErrorKind::Aborted,
+        "read",
+        object,
+        "the reader of its rows went away",
+    )
+}

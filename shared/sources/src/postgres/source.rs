@@ -1,0 +1,201 @@
+//! Opening a consistent snapshot of a PostgreSQL database.
+//!
+//! Tables are locked (`ACCESS SHARE`, as `pg_dump` does) before the snapshot is taken and not after
+//! it: so neither `TRUNCATE` nor a rewriting `ALTER TABLE`, which older snapshots do not see
+//! through, can slip in between. Every connection takes the locks before it needs them, so a
+//! waiting `DROP TABLE` cannot stop one half way.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use logisedge_domain::Instant;
+use logisedge_domain::scope::Selection;
+use tokio_postgres::error::SqlState;
+
+use super::catalog::Table;
+use super::failure::{failed, refused};
+use super::options::PostgresOptions;
+use super::session::Session;
+use super::snapshot::PostgresSnapshot;
+use super::{checks, dump, facts, scope};
+use crate::{Source, SourceError, SourceErrorKind, SourceSnapshot};
+
+/// Times that opening starts over because tables came or went meanwhile.
+const OPEN_TRIES: usize = 10;
+
+/// Tables named in one LOCK statement.
+const LOCKS_AT_ONCE: usize = 500;
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+/// A PostgreSQL database that can be backed up.
+#[derive(Debug, Clone)]
+pub struct PostgresSource {
+    options: PostgresOptions,
+}
+
+impl PostgresSource {
+    /// A source; nothing is connected before [`Source::open`].
+    pub fn new(options: PostgresOptions) -> Self {
+        Self { options }
+    }
+}
+
+/// The connections of a snapshot, locks held and snapshot shared.
+pub(super) struct Opened {
+    pub(super) coordinator: Session,
+    pub(super) workers: Vec<Session>,
+    /// Selected tables, by schema and name.
+    pub(super) tables: Vec<Table>,
+    /// The exported snapshot's id.
+    pub(super) snapshot: String,
+    pub(super) taken_at: Instant,
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn open(&self, selection: &Selection) -> Result<Box<dyn SourceSnapshot>, SourceError> {
+        let options = &self.options;
+        let coordinator = Session::open(options).await?;
+        let pg_dump = dump::version(&options.pg_dump, coordinator.version / 10_000).await?;
+        let connect = (0..options.connections.max(1)).map(|_| Session::open(options));
+        let workers = try_join_all(connect).await?;
+        let opened = self.share_snapshot(coordinator, workers, selection).await?;
+        let facts = facts::gather(options, &opened, selection, pg_dump).await?;
+        Ok(Box::new(PostgresSnapshot::new(options, opened, facts)))
+    }
+}
+
+impl PostgresSource {
+    /// Locks, takes the snapshot and shares it; starts over while tables come and go.
+    async fn share_snapshot(
+        &self,
+        coordinator: Session,
+        workers: Vec<Session>,
+        selection: &Selection,
+    ) -> Result<Opened, SourceError> {
+        let place = self.options.place();
+        for _ in 0..OPEN_TRIES {
+            let tables = scope::selected_tables(&coordinator.client, selection, &place).await?;
+            checks::all_readable(&coordinator.client, &tables, selection, &place).await?;
+            let taken = self.try_snapshot(&coordinator, &workers, &tables).await?;
+            if let Some((snapshot, taken_at)) = taken {
+                let now = scope::selected_tables(&coordinator.client, selection, &place).await?;
+                if now.iter().map(identity).eq(tables.iter().map(identity)) {
+                    return Ok(Opened {
+                        coordinator,
+                        workers,
+                        tables: now,
+                        snapshot,
+                        taken_at,
+                    });
+                }
+            }
+            for session in std::iter::once(&coordinator).chain(&workers) {
+                session.run("unlock", &place, "ROLLBACK").await?;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Err(failed(
+            SourceErrorKind::Unreachable,
+            "open a snapshot of",
+            place,
+            format!("tables were created, dropped or altered during each of {OPEN_TRIES} tries"),
+        ))
+    }
+
+    /// One try. None: a table vanished, or someone waits to change one; the caller rolls back.
+    async fn try_snapshot(
+        &self,
+        coordinator: &Session,
+        workers: &[Session],
+        tables: &[Table],
+    ) -> Result<Option<(String, Instant)>, SourceError> {
+        let place = self.options.place();
+        // The first may wait for who holds a table; the others would wait behind whoever waits
+        // for the first, for ever, so they do not wait at all.
+        let begin = format!("{BEGIN}; SET LOCAL lock_timeout = '60s'");
+        if !lock(coordinator, &begin, tables, "").await? {
+            return Ok(None);
+        }
+        for worker in workers {
+            if !lock(worker, BEGIN, tables, " NOWAIT").await? {
+                return Ok(None);
+            }
+        }
+        let row = coordinator
+            .client
+            .query_one("SELECT pg_export_snapshot(), now()::text", &[])
+            .await
+            .map_err(|error| refused("open a snapshot of", &place, error))?;
+        let snapshot: String = row.get(0);
+        let taken_at: &str = row.get(1);
+        let taken_at = chrono::DateTime::parse_from_str(taken_at, "%Y-%m-%d %H:%M:%S%.f%#z")
+            .map_err(|error| {
+                failed(
+                    SourceErrorKind::Failed,
+                    "read the clock of",
+                    &place,
+                    format!("{taken_at:?}: {error}"),
+                )
+            })?
+            .to_utc();
+        for worker in workers {
+            worker
+                .run(
+                    "share a snapshot of",
+                    &place,
+                    &format!("SET TRANSACTION SNAPSHOT '{snapshot}'"),
+                )
+                .await?;
+        }
+        Ok(Some((snapshot, taken_at)))
+    }
+}
+
+fn identity(table: &Table) -> (u32, &str, &str, &[String]) {
+    (table.oid, &table.schema, &table.name, &table.columns)
+}
+
+/// Begins a transaction and locks every table in it. False: one is not there any more, or (with
+/// NOWAIT) is not to be had at once.
+async fn lock(
+    session: &Session,
+    begin: &str,
+    tables: &[Table],
+    wait: &str,
+) -> Result<bool, SourceError> {
+    session.run("begin on", "the connection", begin).await?;
+    for group in tables.chunks(LOCKS_AT_ONCE) {
+        let names: Vec<String> = group
+            .iter()
+            .map(|t| format!("ONLY {}", t.sql_name()))
+            .collect();
+        let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE{wait}", names.join(", "));
+        match session.client.batch_execute(&sql).await {
+            Ok(()) => {}
+            Err(error) if gone(&error) => return Ok(false),
+            Err(error)
+                if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && !wait.is_empty() =>
+            {
+                return Ok(false);
+            }
+            Err(error) => {
+                return Err(refused(
+                    "lock",
+                    format!("the {} selected tables", tables.len()),
+                    error,
+                ));
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn gone(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME)
+    )
+}

@@ -1,2 +1,63 @@
-//! placeholder
-fn main() {}
+//! The dispatcher: woken by a rule every minute, by the daily rules, by operators, and by dead letters.
+
+use chrono::Utc;
+use logisedge_catalog::Message;
+use logisedge_domain::alert::Alert;
+use logisedge_domain::event::DispatchInput;
+use logisedge_engine::EngineError;
+use logisedge_engine::dispatch::{prune_all, run_now, tick, verify_all};
+use logisedge_runtime::{Failure, Function, Invocation};
+use serde_json::{Value, json};
+use tracing::info;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    Function::start("dispatcher").await?.serve(handle).await
+}
+
+async fn handle(function: Function, invocation: Invocation) -> Result<Value, Failure> {
+    if let Some(letters) = invocation.payload.get("Records").and_then(Value::as_array) {
+        return tell_of_dead_letters(&function, letters).await;
+    }
+    let input: DispatchInput = serde_json::from_value(invocation.detail().clone())
+        .map_err(|error| Failure::permanent(format!("not a request to the dispatcher: {error}")))?;
+    let (catalog, now) = (&function.catalog, Utc::now());
+    let dispatched = match &input {
+        DispatchInput::Tick => tick(catalog, now).await,
+        DispatchInput::VerifyAll => verify_all(catalog).await,
+        DispatchInput::PruneAll => prune_all(catalog).await,
+        DispatchInput::Run { schedule, scopes, token } => {
+            let token = token.as_deref().unwrap_or(&invocation.request_id);
+            run_now(catalog, schedule.as_ref(), scopes, token, now).await
+        }
+    }
+    .map_err(failure)?;
+    info!(
+        requested = dispatched.requested.len(),
+        republished = dispatched.republished.len(),
+        given_up = dispatched.given_up.len(),
+        missed = dispatched.missed.len(),
+        "dispatched"
+    );
+    function.aws.publish(&function.settings.bus, &dispatched.events).await?;
+    Ok(json!(dispatched))
+}
+
+/// Events that nobody could handle, from the dead-letter queue: each becomes an alert.
+async fn tell_of_dead_letters(function: &Function, letters: &[Value]) -> Result<Value, Failure> {
+    let alerts: Vec<Message> = letters
+        .iter()
+        .map(|letter| {
+            let text = |key: &str| letter.get(key).and_then(Value::as_str).unwrap_or_default();
+            let queue = text("eventSourceARN").rsplit(':').next().unwrap_or_default();
+            let alert = Alert::dead_letter(queue, text("messageId"), text("body"), Utc::now());
+            Message::Alert(alert)
+        })
+        .collect();
+    function.catalog.enqueue(&alerts).await?;
+    Ok(json!({ "dead_letters": alerts.len() }))
+}
+
+fn failure(error: EngineError) -> Failure {
+    Failure { message: error.message, retry: error.retry }
+}

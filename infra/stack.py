@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import Dict, Mapping
 
@@ -129,7 +130,7 @@ def bring_to(cloudformation, name: str, template: Path, parameters: Mapping[str,
         values += [{"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept)]
     change_set = cloudformation.create_change_set(
         StackName=name,
-        ChangeSetName=f"deploy-{int(time.time())}",
+        ChangeSetName=f"deploy-{uuid.uuid4()}",
         ChangeSetType="UPDATE" if update else "CREATE",
         TemplateBody=body,
         Parameters=values,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Instant;
 use crate::id::{ChainPath, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
 
 /// The `source` field of every event that we publish.
@@ -142,6 +141,3 @@ pub enum EventError {
     #[error("the event cannot be read: {0}")]
     Malformed(String),
 }
-
-/// An instant that an event is about, for ordering in logs.
-pub type EventTime = Instant;

@@ -1,5 +1,5 @@
 //! The words of LogisEdge Backup as types: ids, scopes, schedules, retention, runs, events,
-//! manifests, findings, alerts, and the configuration that a user writes.
+//! manifests, findings, alerts, plans, and the configuration that a user writes.
 //!
 //! Nothing here does I/O, reads a clock, is async, or knows AWS. Time is always an argument, so
 //! every decision in this crate can be replayed.
@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod config;
 pub mod event;
 pub mod finding;
+pub mod format;
 pub mod id;
 pub mod manifest;
 pub mod plan;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
+use crate::alert::AlertKind;
 use crate::calendar::Calendar;
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::retention::Retention;
@@ -33,17 +34,31 @@ pub struct Schedule {
     pub catch_up_seconds: u64,
 }
 
-/// Which events of a schedule's runs reach the alert topic. Missed slots and dead letters always do.
+/// Which events of a schedule's runs reach the alert topic. Missed slots, dead letters and a full
+/// location always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertPolicy {
     /// A snapshot was committed.
     pub success: bool,
-    /// A run failed, was skipped or was missed.
+    /// A run failed or was skipped.
     pub failure: bool,
     /// Verify found something.
     pub finding: bool,
     /// Prune deleted something.
     pub clean_up: bool,
+}
+
+impl AlertPolicy {
+    /// Whether an alert of this kind is published.
+    pub fn wants(self, kind: AlertKind) -> bool {
+        match kind {
+            AlertKind::Success => self.success,
+            AlertKind::Failure | AlertKind::Skipped => self.failure,
+            AlertKind::Finding => self.finding,
+            AlertKind::CleanUp => self.clean_up,
+            AlertKind::Missed | AlertKind::DeadLetter | AlertKind::StorageFull => true,
+        }
+    }
 }
 
 impl Default for AlertPolicy {

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use chrono_tz::Tz;
-
 use super::sources::SSL_MODES;
 use super::{KEEP_DAYS, LocationConfig, SecretRef, SourceConfig};
 use crate::id::{LocationName, SourceName};
@@ -12,8 +10,8 @@ use crate::presets::{FULL_DATABASE, PRESETS};
 /// What `setup` is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupOptions {
-    /// The zone of the default schedule.
-    pub zone: Tz,
+    /// The IANA zone of the default schedule.
+    pub time_zone: String,
     /// What to call the source.
     pub source_name: SourceName,
     /// How it is reached.
@@ -27,8 +25,8 @@ pub struct SetupOptions {
 /// The text of a configuration file that [`super::Config::parse`] accepts: the full database every
 /// night at 02:00, kept for [`KEEP_DAYS`] days.
 ///
-/// A value that the form refuses (a bucket name with a slash, say) is written all the same, so
-/// that parsing the text names it with its place.
+/// A value that the form refuses (an unknown zone, a bucket name with a slash) is written all the
+/// same, so that parsing the text names it with its place.
 pub fn default_config(options: &SetupOptions) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -46,7 +44,7 @@ fn write_config(out: &mut String, options: &SetupOptions) -> std::fmt::Result {
     writeln!(
         out,
         "time_zone = {}  # IANA zone of the schedules\n",
-        quoted(options.zone.name())
+        quoted(&options.time_zone)
     )?;
     writeln!(out, "# The database.")?;
     writeln!(out, "[sources.{}]", options.source_name)?;

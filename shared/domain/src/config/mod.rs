@@ -27,6 +27,7 @@ pub use diff::{Change, ChangeKind, diff};
 pub use parse::{CONFIG_BYTES_MAX, CONFIG_VERSION};
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use schedules::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN, KEEP_DAYS};
+pub use sources::{CONNECTIONS, POSTGRESQL_PORT};
 
 use crate::id::{LocationName, ScopeName, SourceName};
 use crate::schedule::Schedule;

@@ -5,10 +5,10 @@ use super::values::{secret, word};
 use super::{SourceConfig, SslMode};
 
 /// PostgreSQL's port where none is given.
-pub(super) const POSTGRESQL_PORT: u32 = 5432;
+pub const POSTGRESQL_PORT: u16 = 5432;
 
 /// Parallel connections where no number is given.
-pub(super) const CONNECTIONS: u32 = 2;
+pub const CONNECTIONS: u32 = 2;
 
 /// More connections than this only queue up in the server.
 const CONNECTIONS_MAX: u32 = 64;
@@ -74,7 +74,7 @@ fn postgresql(section: Section<'_, '_>) -> Option<SourceConfig> {
     section.finish();
     let host = host?.value.to_owned();
     Some(SourceConfig::Postgresql {
-        port: u16::try_from(port.unwrap_or(POSTGRESQL_PORT)).ok()?,
+        port: port.map_or(Some(POSTGRESQL_PORT), |port| u16::try_from(port).ok())?,
         database: database?.value.to_owned(),
         user: user?.value.to_owned(),
         password,

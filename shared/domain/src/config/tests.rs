@@ -203,7 +203,7 @@ fn setup_options() -> Vec<SetupOptions> {
     };
     [(postgresql, bucket), (sqlite, folder)]
         .map(|(source, location)| SetupOptions {
-            zone: Berlin,
+            time_zone: "Europe/Berlin".to_owned(),
             source_name: "erp".parse().unwrap(),
             source,
             location_name: "main".parse().unwrap(),

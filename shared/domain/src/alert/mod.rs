@@ -1,4 +1,15 @@
 //! Alerts: what people are told, in the forms that their devices can show.
+//!
+//! `make.rs` builds an alert of each kind from the values it is about; `texts.rs` writes its
+//! subject, e-mail, SMS and JSON. Which alerts are published is
+//! [`crate::schedule::AlertPolicy`]'s to say.
+
+mod make;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+pub use texts::{ALERT_VERSION, SMS_BYTES_MAX, SUBJECT_CHARS_MAX};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +36,54 @@ pub enum AlertKind {
     StorageFull,
     /// An event could not be delivered or handled.
     DeadLetter,
+}
+
+impl AlertKind {
+    /// The kind in snake case, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+            Self::Finding => "finding",
+            Self::CleanUp => "clean_up",
+            Self::StorageFull => "storage_full",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+
+    /// How urgent it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::Success | Self::CleanUp => Severity::Info,
+            Self::Skipped | Self::Missed => Severity::Warning,
+            Self::Failure | Self::Finding | Self::StorageFull | Self::DeadLetter => Severity::Error,
+        }
+    }
+}
+
+/// How urgent an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// All is well; for the record.
+    Info,
+    /// A backup that was expected is not there; the next one may repair that.
+    Warning,
+    /// Somebody has to do something.
+    Error,
+}
+
+impl Severity {
+    /// The severity in lower case, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// An alert with everything that its texts are made from.
@@ -56,4 +115,7 @@ pub struct Alert {
     /// What to do now, in one sentence; empty if nothing.
     #[serde(default)]
     pub action: String,
+    /// The command to begin with; empty if none helps.
+    #[serde(default)]
+    pub command: String,
 }

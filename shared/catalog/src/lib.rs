@@ -1,1 +1,28 @@
-//! placeholder
+//! The catalog in one DynamoDB table: configuration, runs, leases, snapshots, and what still has to
+//! be told. The only place that writes DynamoDB's expressions; [`keys`] says what lies where.
+//!
+//! The catalog is an index: the locations are the truth about snapshots, and what is lost here is
+//! read again from there. Every state changes under a condition, so that a repeated, late or
+//! reordered request changes nothing.
+
+mod attempts;
+mod configuration;
+mod error;
+mod expression;
+pub mod keys;
+mod outbox;
+mod runs;
+mod schedules;
+mod scope_lease;
+mod snapshots;
+mod table;
+mod verification;
+
+pub use attempts::{AttemptEnd, Begin};
+pub use configuration::Applied;
+pub use error::{CatalogError, CatalogErrorKind};
+pub use outbox::{Message, OutboxId};
+pub use table::{
+    BATCH_WRITES_MAX, Catalog, ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_WRITES_MAX,
+};
+pub use verification::{FINDING_DETAIL_BYTES_MAX, FINDINGS_MAX};

@@ -1,0 +1,258 @@
+//! Attempts: taking a scope's lease for a run, keeping it, and the one write that makes a snapshot
+//! visible.
+
+use std::time::Duration;
+
+use logisedge_domain::Instant;
+use logisedge_domain::id::{ChainPath, Fence, RunId, ScopeName};
+use logisedge_domain::run::{Run, RunProgress, RunState, RunStats};
+use logisedge_domain::snapshot::SnapshotRecord;
+
+use crate::expression::{Expression, Write, typed};
+use crate::keys::Key;
+use crate::outbox::outbox_writes;
+use crate::runs::{path, run_object};
+use crate::scope_lease::{self, lease_end};
+use crate::snapshots::new_snapshot;
+use crate::table::{CONFLICT_TRIES_MAX, pause};
+use crate::{Catalog, CatalogError, Message};
+
+/// What came of trying to begin an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// The lease is taken and the run is running.
+    Started {
+        /// The lease's number, for everything that follows.
+        fence: Fence,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// The run ended before: there is nothing to do.
+    RunIsFinal(RunState),
+    /// Another attempt at this run is going.
+    HeldBySameRun,
+    /// An attempt at another run of the scope is going.
+    HeldByOther {
+        /// That run.
+        run: RunId,
+        /// When its attempt began.
+        since: Instant,
+    },
+    /// The scope is held for something else than a run, such as pruning. That is short, so the
+    /// attempt is worth beginning again a little later.
+    HeldExclusively {
+        /// Who holds it.
+        holder: String,
+        /// When it runs out at the latest, if it is not prolonged.
+        until: Instant,
+    },
+    /// There is no such run.
+    NotFound,
+}
+
+/// How an attempt ends without a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The run fails for good.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The run is requested again.
+    RetryAt {
+        /// Why, for people.
+        reason: String,
+        /// When the dispatcher asks for it.
+        at: Instant,
+    },
+}
+
+/// The run is at the attempt that holds the lease.
+fn run_is_at(fence: Fence) -> Expression {
+    Expression::new()
+        .is(path::STATE, "=", RunState::Running.as_str())
+        .is(path::FENCE, "=", fence.0)
+}
+
+impl Catalog {
+    /// Takes the scope's lease, where it is free or has run out, and moves the run to `Running`, in
+    /// one transaction. `holder` names the process, for people. Of many at once one is `Started`.
+    pub async fn begin_attempt(
+        &self,
+        id: &RunId,
+        scope: &ScopeName,
+        holder: &str,
+        now: Instant,
+        lease: Duration,
+        chain: &ChainPath,
+    ) -> Result<Begin, CatalogError> {
+        let object = run_object(id);
+        let corrupt = |e| CatalogError::corrupt("begin", &object, e);
+        for tries in 1..=CONFLICT_TRIES_MAX {
+            let Some(run) = self.run(id).await? else {
+                return Ok(Begin::NotFound);
+            };
+            if run.state.is_final() {
+                return Ok(Begin::RunIsFinal(run.state));
+            }
+            let read = self.lease(scope).await?;
+            if let Some(held) = &read
+                && let Some(until) = held.held_until(now)
+            {
+                return Ok(match &held.held_for {
+                    Some(run) if run == id => Begin::HeldBySameRun,
+                    Some(run) => Begin::HeldByOther {
+                        run: run.clone(),
+                        since: held.since(),
+                    },
+                    None => Begin::HeldExclusively {
+                        holder: held.holder.clone().unwrap_or_default(),
+                        until,
+                    },
+                });
+            }
+            let (take, fence) = Expression::take_lease(read.as_ref(), holder, Some(id), now, lease);
+            let attempt = run.attempts + 1;
+            let start = Expression::new()
+                .run_is_open()
+                .is(path::ATTEMPTS, "=", run.attempts)
+                .set(path::STATE, RunState::Running.as_str())
+                .set(path::ATTEMPTS, attempt)
+                .set(path::FENCE, fence.0)
+                .set(path::STARTED_AT, typed(&now).map_err(corrupt)?)
+                .set(path::CHAIN, chain.as_str())
+                .set(
+                    path::PROGRESS,
+                    typed(&RunProgress::default()).map_err(corrupt)?,
+                )
+                .wake_run(lease_end(now, lease));
+            let writes = vec![
+                Write::Update(Key::lease(scope), take),
+                Write::Update(Key::run(id), start),
+            ];
+            if self.transact("begin", &object, writes).await?.is_done() {
+                return Ok(Begin::Started { fence, attempt });
+            }
+            pause(tries).await;
+        }
+        Err(CatalogError::conflict("begin", object))
+    }
+
+    /// Prolongs an attempt's lease and tells how far it has come. False: the lease is lost, and so
+    /// is the attempt.
+    pub async fn heartbeat(
+        &self,
+        id: &RunId,
+        scope: &ScopeName,
+        fence: Fence,
+        now: Instant,
+        lease: Duration,
+        progress: RunProgress,
+    ) -> Result<bool, CatalogError> {
+        let object = run_object(id);
+        let until = lease_end(now, lease);
+        let progress =
+            typed(&progress).map_err(|e| CatalogError::corrupt("prolong", &object, e))?;
+        let writes = vec![
+            Write::Update(
+                Key::lease(scope),
+                Expression::holds_lease(fence).set(scope_lease::path::UNTIL, until),
+            ),
+            Write::Update(
+                Key::run(id),
+                run_is_at(fence)
+                    .set(path::PROGRESS, progress)
+                    .wake_run(until),
+            ),
+        ];
+        let outcome = self.transact("prolong", &object, writes).await?;
+        Ok(outcome.is_done())
+    }
+
+    /// Makes a snapshot visible: in one transaction the lease is checked and freed, the snapshot
+    /// recorded, the run succeeds, and the messages that tell of it are stored.
+    ///
+    /// `Fenced` if the lease was lost; nothing changes then. Asking for the same commit again is
+    /// no error.
+    pub async fn commit_snapshot(
+        &self,
+        id: &RunId,
+        fence: Fence,
+        record: &SnapshotRecord,
+        stats: &RunStats,
+        now: Instant,
+        outbox: &[Message],
+    ) -> Result<(), CatalogError> {
+        let object = run_object(id);
+        let corrupt = |e| CatalogError::corrupt("commit", &object, e);
+        let succeed = run_is_at(fence)
+            .set(path::STATE, RunState::Succeeded.as_str())
+            .set(path::SNAPSHOT, record.id.to_string())
+            .set(path::STATS, typed(stats).map_err(corrupt)?)
+            .set(path::ENDED_AT, typed(&now).map_err(corrupt)?)
+            .remove(path::REASON)
+            .close_run();
+        let mut writes = vec![
+            Write::Update(
+                Key::lease(&record.scope),
+                Expression::holds_lease(fence).free_lease(),
+            ),
+            Write::Update(Key::run(id), succeed),
+            new_snapshot("commit", record)?,
+        ];
+        writes.extend(outbox_writes("commit", outbox, now)?);
+        if self.transact("commit", &object, writes).await?.is_done() {
+            return Ok(());
+        }
+        // The answer to an earlier try of this commit may have been lost.
+        match self.run(id).await? {
+            Some(run) if succeeded_with(&run, fence, record) => Ok(()),
+            _ => Err(CatalogError::fenced("commit", object)),
+        }
+    }
+
+    /// Frees an attempt's lease and says how it ended: the run fails, or is requested again.
+    /// `Fenced` if the lease was lost; nothing changes then.
+    pub async fn end_attempt(
+        &self,
+        id: &RunId,
+        scope: &ScopeName,
+        fence: Fence,
+        end: AttemptEnd,
+        now: Instant,
+        outbox: &[Message],
+    ) -> Result<(), CatalogError> {
+        let object = run_object(id);
+        let run = match end {
+            AttemptEnd::Failed { reason } => run_is_at(fence)
+                .set(path::STATE, RunState::Failed.as_str())
+                .set(path::REASON, reason)
+                .set(
+                    path::ENDED_AT,
+                    typed(&now).map_err(|e| CatalogError::corrupt("end", &object, e))?,
+                )
+                .close_run(),
+            AttemptEnd::RetryAt { reason, at } => run_is_at(fence)
+                .set(path::STATE, RunState::Requested.as_str())
+                .set(path::REASON, reason)
+                .wake_run(at),
+        };
+        let mut writes = vec![
+            Write::Update(
+                Key::lease(scope),
+                Expression::holds_lease(fence).free_lease(),
+            ),
+            Write::Update(Key::run(id), run),
+        ];
+        writes.extend(outbox_writes("end", outbox, now)?);
+        if self.transact("end", &object, writes).await?.is_done() {
+            Ok(())
+        } else {
+            Err(CatalogError::fenced("end", object))
+        }
+    }
+}
+
+fn succeeded_with(run: &Run, fence: Fence, record: &SnapshotRecord) -> bool {
+    run.state == RunState::Succeeded && run.fence == Some(fence) && run.snapshot == Some(record.id)
+}

@@ -1,0 +1,159 @@
+//! The table's keys and indexes, and which question each one answers. `infra/template.yaml`
+//! declares the same ones; a test compares the two.
+//!
+//! | item | `pk` | `sk` | indexed in |
+//! |---|---|---|---|
+//! | configuration's version | `config` | `version` | |
+//! | source, location, scope | `config` | `source#N`, `location#N`, `scope#N` | |
+//! | schedule | `config` | `schedule#N` | `due`, while it has a next slot |
+//! | run | `run#ID` | `run` | `recent`; `open`, until it is final |
+//! | a scope's lease | `scope#N` | `lease` | |
+//! | snapshot | `scope#N` | `snapshot#ID` | `recent` |
+//! | findings of one verification | `findings#SNAPSHOT` | `TIME#PART` | |
+//! | undelivered message | `outbox` | `TIME#ID` | |
+//!
+//! | question | answered by | cost |
+//! |---|---|---|
+//! | the whole configuration | query `config` | what is configured, kilobytes |
+//! | one source, location, scope, schedule, run, lease | get | one item |
+//! | which schedules are due at T | query `due`, `due_at` ≤ T | what is due |
+//! | which open runs nobody works on | query `open`, `open_at` ≤ T | those |
+//! | the newest runs; all snapshots, newest first | query `recent`, backwards | what is returned |
+//! | a scope's snapshots | query `scope#N`, `snapshot#` | the scope's snapshots |
+//! | a verification's findings | query `findings#SNAPSHOT`, backwards | the findings |
+//! | what still has to be delivered | query `outbox` | what is returned |
+//!
+//! The table is read consistently. Indexes lag behind it by about a second, so whatever acts on
+//! what an index said does so under a condition on the table.
+
+use chrono::SecondsFormat;
+use logisedge_domain::Instant;
+use logisedge_domain::id::{LocationName, RunId, ScheduleName, ScopeName, SnapshotId, SourceName};
+
+/// Partition key of the table, a string.
+pub const PK: &str = "pk";
+/// Sort key of the table, a string.
+pub const SK: &str = "sk";
+
+/// An index of the table, with every attribute projected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: &'static str,
+    /// Its partition key, a string.
+    pub pk: &'static str,
+    /// Its sort key, a string. Items without it are not in the index.
+    pub sk: &'static str,
+}
+
+/// Schedules by their next slot.
+pub const DUE: Index = Index {
+    name: "due",
+    pk: "due_pk",
+    sk: "due_at",
+};
+/// Runs that are not final, by when somebody should look after them.
+pub const OPEN: Index = Index {
+    name: "open",
+    pk: "open_pk",
+    sk: "open_at",
+};
+/// Runs by when they were requested, and snapshots by when they were taken.
+pub const RECENT: Index = Index {
+    name: "recent",
+    pk: "recent_pk",
+    sk: "recent_at",
+};
+/// All of them.
+pub const INDEXES: [Index; 3] = [DUE, OPEN, RECENT];
+
+/// The `due_pk` of every schedule with a next slot.
+pub(crate) const DUE_PK: &str = "schedule";
+/// The `open_pk` of every run that is not final.
+pub(crate) const OPEN_PK: &str = "run";
+/// The `recent_pk` of runs.
+pub(crate) const RECENT_RUNS: &str = "run";
+/// The `recent_pk` of snapshots.
+pub(crate) const RECENT_SNAPSHOTS: &str = "snapshot";
+
+/// The `pk` of the configuration.
+pub(crate) const CONFIG: &str = "config";
+/// The `pk` of the outbox.
+pub(crate) const OUTBOX: &str = "outbox";
+/// What a snapshot's `sk` begins with.
+pub(crate) const SNAPSHOT_PREFIX: &str = "snapshot#";
+
+/// An item's place in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self {
+            pk: pk.into(),
+            sk: sk.into(),
+        }
+    }
+
+    pub(crate) fn config_version() -> Self {
+        Self::new(CONFIG, "version")
+    }
+
+    pub(crate) fn source(name: &SourceName) -> Self {
+        Self::new(CONFIG, format!("source#{name}"))
+    }
+
+    pub(crate) fn location(name: &LocationName) -> Self {
+        Self::new(CONFIG, format!("location#{name}"))
+    }
+
+    pub(crate) fn scope(name: &ScopeName) -> Self {
+        Self::new(CONFIG, format!("scope#{name}"))
+    }
+
+    pub(crate) fn schedule(name: &ScheduleName) -> Self {
+        Self::new(CONFIG, format!("schedule#{name}"))
+    }
+
+    pub(crate) fn run(id: &RunId) -> Self {
+        Self::new(format!("run#{id}"), "run")
+    }
+
+    pub(crate) fn lease(scope: &ScopeName) -> Self {
+        Self::new(scope_pk(scope), "lease")
+    }
+
+    pub(crate) fn snapshot(scope: &ScopeName, id: &SnapshotId) -> Self {
+        Self::new(scope_pk(scope), format!("{SNAPSHOT_PREFIX}{id}"))
+    }
+
+    pub(crate) fn findings(id: &SnapshotId, verified_at: Instant, part: usize) -> Self {
+        Self::new(findings_pk(id), format!("{}#{part:04}", stamp(verified_at)))
+    }
+
+    pub(crate) fn outbox(at: Instant, id: &str) -> Self {
+        Self::new(OUTBOX, format!("{}#{id}", stamp(at)))
+    }
+}
+
+pub(crate) fn scope_pk(scope: &ScopeName) -> String {
+    format!("scope#{scope}")
+}
+
+pub(crate) fn findings_pk(id: &SnapshotId) -> String {
+    format!("findings#{id}")
+}
+
+/// An instant as a text of fixed width that sorts as time: `2026-11-24T02:00:00.000000000Z`.
+pub(crate) fn stamp(at: Instant) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
+/// Reads a [`stamp`].
+pub(crate) fn unstamp(text: &str) -> Option<Instant> {
+    let at = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+    Some(at.to_utc())
+}

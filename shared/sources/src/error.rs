@@ -19,6 +19,10 @@ pub enum SourceErrorKind {
     NotEmpty,
     /// This version or feature cannot be carried.
     Unsupported,
+    /// Others hold locks that were waited for long enough.
+    Busy,
+    /// The disk that it writes to is full.
+    NoRoom,
     /// The consumer of a stream went away; its own error tells why.
     Aborted,
     /// The database said no for another reason.
@@ -46,7 +50,7 @@ impl SourceError {
     /// Whether trying again can help.
     pub fn retry(&self) -> Retry {
         match self.kind {
-            SourceErrorKind::Unreachable => Retry::SOON,
+            SourceErrorKind::Unreachable | SourceErrorKind::Busy => Retry::SOON,
             _ => Retry::Permanent,
         }
     }

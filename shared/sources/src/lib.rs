@@ -3,8 +3,10 @@
 
 mod error;
 mod port;
+pub mod postgres;
 mod rows;
 mod selection;
+mod sqlite;
 
 pub use error::{SourceError, SourceErrorKind};
 pub use port::{
@@ -12,6 +14,7 @@ pub use port::{
 };
 pub use rows::{FRAGMENT_BYTES_MAX, RowFold, RowHasher, RowPiece, add};
 pub use selection::select;
+pub use sqlite::{SqliteSource, SqliteTarget};
 
 /// About how large the buffers are in which rows travel, in bytes.
 pub const BUFFER_BYTES: usize = 256 * 1024;

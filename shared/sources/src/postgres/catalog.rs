@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
 use super::quote;
 
@@ -64,7 +64,26 @@ pub(super) const NO_MEMBER: &str = "NOT EXISTS (SELECT FROM pg_depend x WHERE x.
 
 /// Every table that a backup could hold, by schema and name.
 pub(super) async fn tables(client: &Client) -> Result<Vec<Table>, Error> {
-    let sql = format!(
+    let rows = client.query(&tables_sql("true"), &[]).await?;
+    Ok(rows.iter().map(read_table).collect())
+}
+
+/// One table by name.
+pub(super) async fn table(
+    client: &Client,
+    schema: &str,
+    name: &str,
+) -> Result<Option<Table>, Error> {
+    let sql = tables_sql("n.nspname = $1::text AND c.relname = $2::text");
+    Ok(client
+        .query_opt(&sql, &[&schema, &name])
+        .await?
+        .as_ref()
+        .map(read_table))
+}
+
+fn tables_sql(condition: &str) -> String {
+    format!(
         "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
             ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid \
                 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum), \
@@ -75,23 +94,22 @@ pub(super) async fn tables(client: &Client) -> Result<Vec<Table>, Error> {
          LEFT JOIN (SELECT u.oid, coalesce(u.condition, '') AS condition FROM pg_extension x, \
             unnest(x.extconfig, x.extcondition) AS u(oid, condition)) e ON e.oid = c.oid \
          WHERE c.relkind IN ('r', 'p') AND {OF_USERS} AND ({NO_MEMBER} OR e.oid IS NOT NULL) \
-         ORDER BY n.nspname, c.relname"
-    );
-    let rows = client.query(&sql, &[]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Table {
-            oid: row.get(0),
-            schema: row.get(1),
-            name: row.get(2),
-            partitioned: row.get(3),
-            columns: row.get(4),
-            bytes: row.get::<_, i64>(5).unsigned_abs(),
-            readable: row.get(6),
-            hidden: row.get(7),
-            extension_rows: row.get(8),
-        })
-        .collect())
+            AND {condition} ORDER BY n.nspname, c.relname"
+    )
+}
+
+fn read_table(row: &Row) -> Table {
+    Table {
+        oid: row.get(0),
+        schema: row.get(1),
+        name: row.get(2),
+        partitioned: row.get(3),
+        columns: row.get(4),
+        bytes: row.get::<_, i64>(5).unsigned_abs(),
+        readable: row.get(6),
+        hidden: row.get(7),
+        extension_rows: row.get(8),
+    }
 }
 
 /// Partitions of partitioned tables, at every depth: parent and descendant.

@@ -59,11 +59,11 @@ pub(super) fn explain(error: &tokio_postgres::Error) -> (SourceErrorKind, String
 fn kind(state: &SqlState) -> SourceErrorKind {
     let code = state.code();
     match code {
-        // Too many connections, shutdown, crash, starting up, a lock not to be had, a deadlock,
-        // and a standby's conflict with what it replays: another try can succeed.
-        "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "40001" | "40P01" => {
-            SourceErrorKind::Unreachable
-        }
+        // Too many connections, shutdown, crash, starting up, and a standby's conflict with what
+        // it replays: another try can succeed.
+        "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "40001" => SourceErrorKind::Unreachable,
+        "55P03" | "40P01" => SourceErrorKind::Busy,
+        "53100" => SourceErrorKind::NoRoom,
         _ if code.starts_with("08") => SourceErrorKind::Unreachable,
         _ if code.starts_with("28") || code == "42501" => SourceErrorKind::Denied,
         "3D000" | "42P01" | "3F000" | "42703" => SourceErrorKind::NotFound,

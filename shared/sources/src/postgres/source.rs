@@ -98,7 +98,7 @@ impl PostgresSource {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Err(failed(
-            SourceErrorKind::Unreachable,
+            SourceErrorKind::Busy,
             "open a snapshot of",
             place,
             format!("tables were created, dropped or altered during each of {OPEN_TRIES} tries"),

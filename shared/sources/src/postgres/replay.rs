@@ -1,0 +1,89 @@
+//! Running a snapshot's scripts, statement by statement, as psql would.
+
+use tokio_postgres::error::SqlState;
+
+use super::failure::{explain, refused};
+use super::session::Session;
+use super::statements::statements;
+use crate::SourceError;
+
+/// Longest piece of a statement that a message shows, in characters.
+const EXCERPT_CHARACTERS: usize = 120;
+
+/// Which statements may fail without the restore failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tolerance {
+    Nothing,
+    /// Those that only say who owns something or may use it.
+    OwnersAndGrants,
+}
+
+/// Runs a script; returns what was tolerated. Each statement commits on its own: one transaction
+/// over thousands of tables would need more locks than servers usually have room for.
+pub(super) async fn run(
+    session: &Session,
+    path: &str,
+    script: &str,
+    tolerance: Tolerance,
+) -> Result<Vec<String>, SourceError> {
+    let mut tolerated = Vec::new();
+    for statement in statements(script) {
+        if unknown_setting(statement, session.version) {
+            continue;
+        }
+        let Err(error) = session.client.batch_execute(statement).await else {
+            continue;
+        };
+        if tolerance == Tolerance::OwnersAndGrants && only_rights(statement) && may_pass(&error) {
+            tolerated.push(format!(
+                "left out: {}: {}",
+                excerpt(statement),
+                explain(&error).1
+            ));
+            continue;
+        }
+        let mut error = refused(
+            "run",
+            format!("{} of the snapshot", path.trim_start_matches('/')),
+            error,
+        );
+        error.message = format!("{} in: {}", error.message, excerpt(statement));
+        return Err(error);
+    }
+    Ok(tolerated)
+}
+
+/// A setting that a newer `pg_dump` writes and an older server refuses. It guards a restore
+/// against time limits that the older server does not have.
+fn unknown_setting(statement: &str, version: u32) -> bool {
+    statement == "SET transaction_timeout = 0" && version < 170_000
+}
+
+/// Whether a statement only gives rights or ownership.
+fn only_rights(statement: &str) -> bool {
+    let starts = |with: &str| statement.starts_with(with);
+    starts("GRANT ")
+        || starts("REVOKE ")
+        || starts("ALTER DEFAULT PRIVILEGES ")
+        || starts("CREATE POLICY ")
+        || starts("COMMENT ON EXTENSION ")
+        || starts("DO 'DECLARE id pg_catalog.oid; BEGIN FOREACH id IN ARRAY ")
+        || (starts("ALTER ") && statement.contains(" OWNER TO "))
+}
+
+/// A role that is not there, or rights that this role lacks.
+fn may_pass(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::UNDEFINED_OBJECT | &SqlState::INSUFFICIENT_PRIVILEGE)
+    )
+}
+
+/// The front of a statement on one line.
+fn excerpt(statement: &str) -> String {
+    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(EXCERPT_CHARACTERS) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
+}

@@ -110,7 +110,7 @@ impl Alert {
             AlertKind::Failure => "backup FAILED",
             AlertKind::Skipped => "backup skipped",
             AlertKind::Missed => "backup MISSED",
-            AlertKind::Finding => "verification FOUND DAMAGE",
+            AlertKind::Finding => "verification FINDING",
             AlertKind::CleanUp => "clean-up",
             AlertKind::StorageFull => "storage FULL",
             AlertKind::DeadLetter => "event NOT HANDLED",

@@ -1,1 +1,573 @@
+//! Calendars against an oracle that visits every minute, against a cron library, and at clock
+//! changes whose instants the zones' laws name.
 #![allow(clippy::unwrap_used)]
+
+use chrono::{NaiveDateTime, TimeDelta, Timelike};
+use chrono_tz::{Africa, America, Asia, Australia, Europe, Pacific, UTC};
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(text: &str) -> Instant {
+    text.parse().unwrap()
+}
+
+fn time(text: &str) -> NaiveTime {
+    NaiveTime::parse_from_str(text, "%H:%M").unwrap()
+}
+
+fn daily(text: &str) -> Calendar {
+    Calendar::Day { at: time(text) }
+}
+
+fn slots(calendar: &Calendar, zone: Tz, after: &str, count: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut last = at(after);
+    for _ in 0..count {
+        last = calendar.next_after(zone, last).unwrap();
+        found.push(last.format("%Y-%m-%dT%H:%MZ").to_string());
+    }
+    found
+}
+
+#[test]
+fn a_skipped_time_runs_right_after_the_gap_and_a_repeated_one_the_first_time() {
+    for (zone, calendar, after, expected) in [
+        // 29 March 2026 02:00 → 03:00, 25 October 03:00 → 02:00, both at 01:00 UTC.
+        (
+            Europe::Berlin,
+            "02:30",
+            "2026-03-27T12:00:00Z",
+            [
+                "2026-03-28T01:30Z",
+                "2026-03-29T01:00Z",
+                "2026-03-30T00:30Z",
+            ],
+        ),
+        (
+            Europe::Berlin,
+            "02:30",
+            "2026-10-23T12:00:00Z",
+            [
+                "2026-10-24T00:30Z",
+                "2026-10-25T00:30Z",
+                "2026-10-26T01:30Z",
+            ],
+        ),
+        // 8 March 2026 02:00 → 03:00 (07:00 UTC), 1 November 02:00 → 01:00 (06:00 UTC).
+        (
+            America::New_York,
+            "02:30",
+            "2026-03-06T12:00:00Z",
+            [
+                "2026-03-07T07:30Z",
+                "2026-03-08T07:00Z",
+                "2026-03-09T06:30Z",
+            ],
+        ),
+        (
+            America::New_York,
+            "01:30",
+            "2026-10-30T12:00:00Z",
+            [
+                "2026-10-31T05:30Z",
+                "2026-11-01T05:30Z",
+                "2026-11-02T06:30Z",
+            ],
+        ),
+        // Half an hour: 4 October 2026 02:00 → 02:30, 5 April 02:00 → 01:30.
+        (
+            Australia::Lord_Howe,
+            "02:15",
+            "2026-10-02T00:00:00Z",
+            [
+                "2026-10-02T15:45Z",
+                "2026-10-03T15:30Z",
+                "2026-10-04T15:15Z",
+            ],
+        ),
+        (
+            Australia::Lord_Howe,
+            "01:45",
+            "2026-04-03T00:00:00Z",
+            [
+                "2026-04-03T14:45Z",
+                "2026-04-04T14:45Z",
+                "2026-04-05T15:15Z",
+            ],
+        ),
+        // 30 December 2011 did not exist: the zone crossed the date line at midnight.
+        (
+            Pacific::Apia,
+            "12:00",
+            "2011-12-29T00:00:00Z",
+            [
+                "2011-12-29T22:00Z",
+                "2011-12-30T10:00Z",
+                "2011-12-30T22:00Z",
+            ],
+        ),
+        // An hour back for Ramadan 2026 (15 February 03:00 → 02:00) and forth again (22 March).
+        (
+            Africa::Casablanca,
+            "02:30",
+            "2026-02-13T12:00:00Z",
+            [
+                "2026-02-14T01:30Z",
+                "2026-02-15T01:30Z",
+                "2026-02-16T02:30Z",
+            ],
+        ),
+        (
+            Africa::Casablanca,
+            "02:30",
+            "2026-03-20T12:00:00Z",
+            [
+                "2026-03-21T02:30Z",
+                "2026-03-22T02:00Z",
+                "2026-03-23T01:30Z",
+            ],
+        ),
+    ] {
+        let found = slots(&daily(calendar), zone, after, 3);
+        assert_eq!(found, expected, "{calendar} in {zone}");
+    }
+}
+
+#[test]
+fn many_times_in_a_gap_are_one_slot_and_repeated_hours_have_none_of_their_own() {
+    let quarters = Calendar::Cron {
+        expression: "*/30 * * * *".parse().unwrap(),
+    };
+    assert_eq!(
+        slots(&quarters, Europe::Berlin, "2026-03-29T00:00:00Z", 3),
+        [
+            "2026-03-29T00:30Z",
+            "2026-03-29T01:00Z",
+            "2026-03-29T01:30Z"
+        ]
+    );
+    // 02:00 and 02:30 came at 00:00 and 00:30 UTC; their repetition at 01:00 UTC is silent.
+    assert_eq!(
+        slots(&quarters, Europe::Berlin, "2026-10-25T00:00:00Z", 3),
+        [
+            "2026-10-25T00:30Z",
+            "2026-10-25T02:00Z",
+            "2026-10-25T02:30Z"
+        ]
+    );
+}
+
+#[test]
+fn short_months_and_years() {
+    let at = time("02:00");
+    let day = MonthDay::Day(31);
+    assert_eq!(
+        slots(&Calendar::Month { day, at }, UTC, "2027-12-31T02:00:00Z", 4),
+        [
+            "2028-01-31T02:00Z",
+            "2028-02-29T02:00Z",
+            "2028-03-31T02:00Z",
+            "2028-04-30T02:00Z"
+        ]
+    );
+    let day = MonthDay::Last;
+    assert_eq!(
+        slots(&Calendar::Month { day, at }, UTC, "2027-01-31T02:00:00Z", 2),
+        ["2027-02-28T02:00Z", "2027-03-31T02:00Z"]
+    );
+    let (month, day) = (2, 29);
+    assert_eq!(
+        slots(
+            &Calendar::Year { month, day, at },
+            UTC,
+            "2027-01-01T00:00:00Z",
+            3
+        ),
+        [
+            "2027-02-28T02:00Z",
+            "2028-02-29T02:00Z",
+            "2029-02-28T02:00Z"
+        ]
+    );
+    // The longest wait there is: 2100 is no leap year.
+    let leap = Calendar::Cron {
+        expression: "0 0 29 2 *".parse().unwrap(),
+    };
+    assert_eq!(
+        slots(&leap, UTC, "2096-03-01T00:00:00Z", 1),
+        ["2104-02-29T00:00Z"]
+    );
+}
+
+#[test]
+fn intervals_are_counted_from_the_epoch() {
+    let every = |minutes| Calendar::Minutes { minutes };
+    let after = "2026-11-24T10:07:30Z";
+    assert_eq!(
+        slots(&every(15), Asia::Tokyo, after, 2),
+        ["2026-11-24T10:15Z", "2026-11-24T10:30Z"]
+    );
+    assert_eq!(
+        slots(&every(1440), Asia::Tokyo, after, 1),
+        ["2026-11-25T00:00Z"]
+    );
+    assert_eq!(
+        slots(&every(1), UTC, "1969-12-31T23:58:59Z", 2),
+        ["1969-12-31T23:59Z", "1970-01-01T00:00Z"]
+    );
+}
+
+#[test]
+fn a_slot_is_never_its_own_successor() {
+    let calendar = daily("02:00");
+    let slot = at("2026-11-24T02:00:00Z");
+    assert_eq!(
+        calendar.next_after(UTC, slot),
+        Some(at("2026-11-25T02:00:00Z"))
+    );
+    let just_before = slot - TimeDelta::nanoseconds(1);
+    assert_eq!(calendar.next_after(UTC, just_before), Some(slot));
+}
+
+#[test]
+fn years_of_minutes_are_counted_without_visiting_them() {
+    let minutely = Calendar::Cron {
+        expression: "* * * * *".parse().unwrap(),
+    };
+    let (from, to) = (at("2016-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"));
+    let begun = std::time::Instant::now();
+    for calendar in [minutely, Calendar::Minutes { minutes: 1 }] {
+        let newest = calendar.newest_slots(UTC, from, to, 3);
+        assert_eq!(newest.older + 3, (to - from).num_minutes() as u64);
+        assert_eq!(newest.slots[0], at("2025-12-31T23:58:00Z"));
+        assert_eq!(newest.slots[2], to);
+    }
+    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_end_of_time_is_no_panic() {
+    let calendars = [daily("23:59"), Calendar::Minutes { minutes: 1 }];
+    for calendar in calendars {
+        for zone in [Pacific::Kiritimati, Pacific::Pago_Pago] {
+            for end in [Instant::MAX_UTC, Instant::MIN_UTC] {
+                let _ = calendar.next_after(zone, end);
+                let _ = calendar.newest_slots(zone, end, end, 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn cron_expressions_that_are_refused() {
+    let texts = [
+        "",
+        "* * * *",
+        "0 0 0 * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * 32 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "*/60 * * * *",
+        "1/5 * * * *",
+        "+5 * * * *",
+        "1,,2 * * * *",
+        "jan * * * *",
+        "* * * foo *",
+        "@daily",
+        "* * L * *",
+        "0 0 30 2 *",
+        "0 0 31 4,6,9,11 *",
+    ];
+    for text in texts {
+        assert!(text.parse::<Cron>().is_err(), "{text:?}");
+    }
+    assert_snapshot!("61 * * * *".parse::<Cron>().unwrap_err(), @r#""61" is no minute: use 0 to 59, '*', ranges a-b, steps */n, and lists with ','"#);
+    assert_snapshot!("0 2 30 2 *".parse::<Cron>().unwrap_err(), @"no day of any year matches: the months named have no such day");
+}
+
+#[test]
+fn cron_days_are_either_only_where_both_are_restricted() {
+    let holds = |text: &str, date: &str| {
+        let cron: Cron = text.parse().unwrap();
+        cron.holds(date.parse().unwrap())
+    };
+    // 2026-11-13 is a Friday, 2026-11-20 another, 2026-12-13 a Sunday.
+    for date in ["2026-11-13", "2026-11-20", "2026-12-13"] {
+        assert!(holds("0 0 13 * fri", date), "{date}");
+    }
+    assert!(!holds("0 0 */2 * fri", "2026-11-20"), "an even day");
+    assert!(!holds("0 0 */2 * fri", "2026-11-15"), "no Friday");
+    assert!(holds("0 0 */2 * FRI", "2026-11-13"));
+    for sunday in ["0", "7", "sun"] {
+        assert!(
+            holds(&format!("0 0 * * {sunday}"), "2026-12-13"),
+            "{sunday}"
+        );
+    }
+    assert!(holds("0 0 * * 5-7", "2026-12-13"));
+}
+
+#[test]
+fn calendars_in_words() {
+    let at = time("02:00");
+    let on = [WeekDay::Thu, WeekDay::Mon].into();
+    let calendars = [
+        daily("02:00"),
+        Calendar::Minutes { minutes: 15 },
+        Calendar::Minutes { minutes: 360 },
+        Calendar::Week { on, at },
+        Calendar::Month {
+            day: MonthDay::Day(31),
+            at,
+        },
+        Calendar::Month {
+            day: MonthDay::Last,
+            at,
+        },
+        Calendar::Year {
+            month: 12,
+            day: 31,
+            at,
+        },
+        Calendar::Cron {
+            expression: "0 2 * * 1-5".parse().unwrap(),
+        },
+    ];
+    let lines: Vec<String> = calendars
+        .iter()
+        .map(|c| c.describe(Europe::Berlin))
+        .collect();
+    assert_snapshot!(lines.join("\n"), @r"
+    every day at 02:00 (Europe/Berlin)
+    every 15 minutes (UTC)
+    every 6 hours (UTC)
+    every Monday, Thursday at 02:00 (Europe/Berlin)
+    on day 31 (or its last) of every month at 02:00 (Europe/Berlin)
+    on the last day of every month at 02:00 (Europe/Berlin)
+    every year on 31 December at 02:00 (Europe/Berlin)
+    as cron says: 0 2 * * 1-5 (Europe/Berlin)
+    ");
+    let stored: Vec<String> = calendars
+        .iter()
+        .map(|c| serde_json::to_string(c).unwrap())
+        .collect();
+    assert_snapshot!(stored.join("\n"), @r#"
+    {"every":"day","at":"02:00:00"}
+    {"every":"minutes","minutes":15}
+    {"every":"minutes","minutes":360}
+    {"every":"week","on":["mon","thu"],"at":"02:00:00"}
+    {"every":"month","day":31,"at":"02:00:00"}
+    {"every":"month","day":"last","at":"02:00:00"}
+    {"every":"year","month":12,"day":31,"at":"02:00:00"}
+    {"every":"cron","expression":"0 2 * * 1-5"}
+    "#);
+    for (calendar, text) in calendars.iter().zip(&stored) {
+        assert_eq!(serde_json::from_str::<Calendar>(text).unwrap(), *calendar);
+    }
+}
+
+/// Every slot in a stretch, found by looking at each minute: a local time is due at the first
+/// instant at which the clock shows it or has jumped over it.
+fn oracle(calendar: &Calendar, zone: Tz, after: Instant, until: Instant) -> Vec<Instant> {
+    let cron = match calendar {
+        Calendar::Cron { expression } => Some(expression.as_str().parse::<croner::Cron>().unwrap()),
+        _ => None,
+    };
+    let due = |local: NaiveDateTime| match calendar {
+        Calendar::Day { at } => local.time() == *at,
+        Calendar::Minutes { .. } => unreachable!("counted in UTC, not in local time"),
+        Calendar::Week { on, at } => local.time() == *at && on.contains(&WeekDay::of(local.date())),
+        Calendar::Month { day, at } => {
+            let is_last = (local + TimeDelta::days(1)).month() != local.month();
+            let is_day = match day {
+                MonthDay::Day(day) => local.day() == *day || (is_last && local.day() < *day),
+                MonthDay::Last => is_last,
+            };
+            local.time() == *at && is_day
+        }
+        Calendar::Year { month, day, at } => {
+            let is_last = (local + TimeDelta::days(1)).month() != local.month();
+            let is_day = local.day() == *day || (is_last && local.day() < *day);
+            local.time() == *at && local.month() == *month && is_day
+        }
+        Calendar::Cron { .. } => cron
+            .as_ref()
+            .unwrap()
+            .is_time_matching(&local.and_utc())
+            .unwrap(),
+    };
+    let minute = TimeDelta::minutes(1);
+    // Clocks that were put back before the stretch may still be repeating time.
+    let mut now = after - TimeDelta::hours(30);
+    let mut seen = now.with_timezone(&zone).naive_local();
+    let mut slots = Vec::new();
+    while now < until {
+        now += minute;
+        let local = now.with_timezone(&zone).naive_local();
+        let mut is_slot = false;
+        while seen < local {
+            seen += minute;
+            is_slot |= due(seen);
+        }
+        if is_slot && now > after {
+            slots.push(now);
+        }
+    }
+    slots
+}
+
+prop_compose! {
+    fn any_time()(minutes in 0..1440u32) -> NaiveTime {
+        NaiveTime::from_hms_opt(minutes / 60, minutes % 60, 0).unwrap()
+    }
+}
+
+/// A field's text that both this crate's reading and croner's agree to be valid.
+fn any_field(lowest: u32, highest: u32) -> impl Strategy<Value = String> {
+    let value = lowest..=highest;
+    prop_oneof![
+        3 => Just("*".to_owned()),
+        2 => value.clone().prop_map(|v| v.to_string()),
+        1 => (value.clone(), value.clone())
+            .prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+        1 => (value.clone(), value.clone(), 1..=5u32)
+            .prop_map(|(a, b, n)| format!("{}-{}/{n}", a.min(b), a.max(b))),
+        1 => (value.clone(), value).prop_map(|(a, b)| format!("{a},{b}")),
+    ]
+}
+
+fn any_cron() -> impl Strategy<Value = Cron> {
+    let minute = prop_oneof![any_field(0, 59), (2..30u32).prop_map(|n| format!("*/{n}"))];
+    let fields = (
+        minute,
+        any_field(0, 23),
+        any_field(1, 31),
+        any_field(1, 12),
+        any_field(0, 6),
+    );
+    fields.prop_filter_map("never due", |(minute, hour, day, month, week_day)| {
+        format!("{minute} {hour} {day} {month} {week_day}")
+            .parse()
+            .ok()
+    })
+}
+
+fn any_calendar() -> impl Strategy<Value = Calendar> {
+    let week_days =
+        proptest::collection::btree_set(proptest::sample::select(&WeekDay::ALL[..]), 1..4);
+    let month_day = prop_oneof![(1..=31u32).prop_map(MonthDay::Day), Just(MonthDay::Last)];
+    prop_oneof![
+        1 => any_time().prop_map(|at| Calendar::Day { at }),
+        1 => (week_days, any_time()).prop_map(|(on, at)| Calendar::Week { on, at }),
+        1 => (month_day, any_time()).prop_map(|(day, at)| Calendar::Month { day, at }),
+        1 => (1..=12u32, 1..=29u32, any_time())
+            .prop_map(|(month, day, at)| Calendar::Year { month, day, at }),
+        3 => any_cron().prop_map(|expression| Calendar::Cron { expression }),
+    ]
+}
+
+fn any_zone() -> impl Strategy<Value = Tz> {
+    let odd = vec![
+        Europe::Berlin,
+        America::New_York,
+        Australia::Lord_Howe,
+        Pacific::Apia,
+        Africa::Casablanca,
+        America::Sao_Paulo,
+        Asia::Tehran,
+        America::St_Johns,
+    ];
+    prop_oneof![
+        proptest::sample::select(odd),
+        proptest::sample::select(&chrono_tz::TZ_VARIANTS[..]),
+    ]
+}
+
+/// A minute from 1980 to 2037, often near the weekends on which clocks are changed.
+fn any_minute() -> impl Strategy<Value = Instant> {
+    let first = at("1980-01-01T00:00:00Z");
+    (0..30_000_000i64).prop_map(move |minutes| first + TimeDelta::minutes(minutes))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// No slot is lost, none is doubled, and counting agrees with visiting.
+    #[test]
+    fn slots_are_those_of_the_oracle(
+        calendar in any_calendar(),
+        zone in any_zone(),
+        after in any_minute(),
+        days in 1..60i64,
+        count in 0..20usize,
+    ) {
+        let until = after + TimeDelta::days(days);
+        let expected = oracle(&calendar, zone, after, until);
+        let found: Vec<Instant> = calendar.slots_between(zone, after, until).collect();
+        prop_assert_eq!(&found, &expected);
+
+        let newest = calendar.newest_slots(zone, after, until, count);
+        let older = expected.len().saturating_sub(count);
+        prop_assert_eq!(newest.older, older as u64);
+        prop_assert_eq!(newest.slots.as_slice(), &expected[older..]);
+    }
+
+    /// Years of slots, each strictly later than the one before.
+    #[test]
+    fn slots_increase_over_years(calendar in any_calendar(), zone in any_zone(), after in any_minute()) {
+        let mut last = after;
+        for _ in 0..500 {
+            let next = calendar.next_after(zone, last);
+            prop_assert!(next.is_some_and(|next| next > last), "{next:?} after {last}");
+            last = next.unwrap();
+            prop_assert_eq!(last.second(), 0);
+        }
+    }
+
+    /// Intervals, in plain arithmetic.
+    #[test]
+    fn intervals_are_multiples(minutes in 1..=1440u32, after in any_minute(), span in 0..5000i64, count in 0..20usize) {
+        let calendar = Calendar::Minutes { minutes };
+        let until = after + TimeDelta::minutes(span);
+        let expected: Vec<Instant> = (1..=span)
+            .map(|n| after + TimeDelta::minutes(n))
+            .filter(|at| at.timestamp() % (i64::from(minutes) * 60) == 0)
+            .collect();
+        let found: Vec<Instant> = calendar.slots_between(UTC, after, until).collect();
+        prop_assert_eq!(&found, &expected);
+        let newest = calendar.newest_slots(UTC, after, until, count);
+        let older = expected.len().saturating_sub(count);
+        prop_assert_eq!(newest.older, older as u64);
+        prop_assert_eq!(newest.slots.as_slice(), &expected[older..]);
+    }
+
+    /// Our reading of cron expressions and croner's agree in UTC.
+    #[test]
+    fn cron_agrees_with_croner(cron in any_cron(), after in any_minute()) {
+        let croner: croner::Cron = cron.as_str().parse().unwrap();
+        let calendar = Calendar::Cron { expression: cron };
+        let mut last = after;
+        for _ in 0..20 {
+            let expected = croner.find_next_occurrence(&last, false).unwrap();
+            let found = calendar.next_after(UTC, last).unwrap();
+            prop_assert_eq!(found, expected);
+            last = found;
+        }
+    }
+
+    /// Whatever text comes, it is refused or its expression is due again and again.
+    #[test]
+    fn no_cron_text_makes_it_panic(text in "[0-9*/, a-z-]{0,24}") {
+        if let Ok(expression) = text.parse::<Cron>() {
+            let calendar = Calendar::Cron { expression };
+            prop_assert!(calendar.next_after(UTC, at("2097-01-01T00:00:00Z")).is_some());
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Who may do what: no wildcard that AWS could narrow, and the few things that nobody may do.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{resources, template};
+
+/// One statement of a policy, with where it stands.
+struct Statement {
+    place: String,
+    allows: bool,
+    actions: Vec<String>,
+    resources: Vec<Value>,
+}
+
+fn as_list(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items.clone(),
+        other => vec![other.clone()],
+    }
+}
+
+fn statements_of(place: &str, document: &Value) -> Vec<Statement> {
+    let listed = document["Statement"]
+        .as_array()
+        .expect("a policy has statements");
+    let read = |statement: &Value| Statement {
+        place: format!(
+            "{place}/{}",
+            statement["Sid"].as_str().unwrap_or("without a Sid")
+        ),
+        allows: statement["Effect"] == "Allow",
+        actions: as_list(&statement["Action"])
+            .iter()
+            .map(|action| action.as_str().expect("an action is a text").to_owned())
+            .collect(),
+        resources: as_list(&statement["Resource"]),
+    };
+    listed.iter().map(read).collect()
+}
+
+/// What a role may do: its own policies, conditional or not, and the managed ones it refers to.
+fn role_statements(template: &Value, role: &str) -> Vec<Statement> {
+    let properties = &template["Resources"][role]["Properties"];
+    let mut statements = Vec::new();
+    for policy in properties["Policies"]
+        .as_array()
+        .expect("a role has policies")
+    {
+        let policy = if policy["Fn::If"].is_null() {
+            policy
+        } else {
+            &policy["Fn::If"][1]
+        };
+        let place = format!("{role}/{}", policy["PolicyName"].as_str().expect("a name"));
+        statements.extend(statements_of(&place, &policy["PolicyDocument"]));
+    }
+    for managed in properties["ManagedPolicyArns"]
+        .as_array()
+        .expect("managed policies")
+    {
+        let name = managed["Ref"]
+            .as_str()
+            .expect("managed policies are the template's own");
+        let document = &template["Resources"][name]["Properties"]["PolicyDocument"];
+        statements.extend(statements_of(name, document));
+    }
+    statements
+}
+
+fn allowed(template: &Value, role: &str) -> BTreeSet<String> {
+    let statements = role_statements(template, role);
+    let allowing = statements.into_iter().filter(|statement| statement.allows);
+    allowing.flat_map(|statement| statement.actions).collect()
+}
+
+#[test]
+fn no_role_has_a_wildcard_action() {
+    let template = template();
+    for (role, _) in resources(&template, "AWS::IAM::Role") {
+        for statement in role_statements(&template, role) {
+            for action in statement.actions {
+                assert!(!action.contains('*'), "{}: {action}", statement.place);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_network_interfaces_are_allowed_on_every_resource() {
+    let template = template();
+    for (role, _) in resources(&template, "AWS::IAM::Role") {
+        for statement in role_statements(&template, role) {
+            if !statement.allows || statement.place.ends_with("/NetworkInterfaces") {
+                continue;
+            }
+            for resource in statement.resources {
+                assert_ne!(resource, "*", "{} allows every resource", statement.place);
+                // Below a bucket's prefix a wildcard is what a prefix means; it is not one elsewhere.
+                if let Some(text) = resource["Fn::Sub"]
+                    .as_str()
+                    .filter(|text| text.contains('*'))
+                {
+                    assert_eq!(
+                        text, "${Bucket.Arn}/${BackupPrefix}/*",
+                        "{}",
+                        statement.place
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn network_interfaces_are_for_lambda_and_not_for_the_code() {
+    let template = template();
+    let statements = role_statements(&template, "BackupRole");
+    let of = |sid: &str| {
+        let found = statements
+            .iter()
+            .find(|statement| statement.place.ends_with(sid));
+        found.unwrap_or_else(|| panic!("BackupRole has no statement {sid}"))
+    };
+    let (granted, denied) = (of("/NetworkInterfaces"), of("/NotForTheCodeItself"));
+    assert!(granted.allows && !denied.allows);
+    assert_eq!(granted.actions, denied.actions);
+}
+
+#[test]
+fn each_function_reaches_the_backups_as_far_as_it_must() {
+    let template = template();
+    let reach = |role: &str| -> Vec<String> {
+        let actions = allowed(&template, role);
+        actions
+            .into_iter()
+            .filter(|action| action.starts_with("s3:"))
+            .collect()
+    };
+    assert_eq!(reach("DispatcherRole"), Vec::<String>::new());
+    assert_eq!(
+        reach("BackupRole"),
+        ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
+    );
+    assert_eq!(reach("VerifyRole"), ["s3:GetObject", "s3:ListBucket"]);
+    assert_eq!(
+        reach("PruneRole"),
+        ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"]
+    );
+}
+
+#[test]
+fn prune_is_denied_the_deletion_of_versions() {
+    let template = template();
+    let statements = role_statements(&template, "PruneRole");
+    let denied: Vec<&str> = statements
+        .iter()
+        .filter(|statement| !statement.allows)
+        .flat_map(|statement| statement.actions.iter().map(String::as_str))
+        .collect();
+    for action in [
+        "s3:DeleteObjectVersion",
+        "s3:PutBucketVersioning",
+        "s3:PutLifecycleConfiguration",
+    ] {
+        assert!(denied.contains(&action), "PruneRole is not denied {action}");
+    }
+}
+
+#[test]
+fn no_function_administers_what_it_uses() {
+    let template = template();
+    for (role, _) in resources(&template, "AWS::IAM::Role") {
+        for action in allowed(&template, role) {
+            let (service, verb) = action.split_once(':').expect("service:action");
+            let administers = ["Create", "Delete", "Put", "Update", "Tag", "Set", "Attach"]
+                .iter()
+                .any(|start| verb.starts_with(start));
+            let daily = [
+                "dynamodb:DeleteItem",
+                "dynamodb:PutItem",
+                "dynamodb:UpdateItem",
+                "events:PutEvents",
+                "logs:CreateLogStream",
+                "logs:PutLogEvents",
+                "s3:DeleteObject",
+                "s3:PutObject",
+                "sqs:DeleteMessage",
+            ];
+            assert!(
+                !administers || service == "ec2" || daily.contains(&action.as_str()),
+                "{role} may {action}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_who_publishes_may_publish_and_only_its_own_events() {
+    let template = template();
+    let kinds = |role: &str| -> Vec<String> {
+        let policies = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+        let statements = policies["Statement"].as_array().expect("statements");
+        let Some(publish) = statements
+            .iter()
+            .find(|s| s["Action"] == "events:PutEvents")
+        else {
+            return Vec::new();
+        };
+        let condition = &publish["Condition"]["StringEquals"];
+        assert_eq!(condition["events:source"], "logisedge.backup", "{role}");
+        let kinds = as_list(&condition["events:detail-type"]);
+        kinds
+            .iter()
+            .map(|kind| kind.as_str().expect("a text").to_owned())
+            .collect()
+    };
+    assert_eq!(
+        kinds("DispatcherRole"),
+        ["BackupRequested", "VerifyRequested", "PruneRequested"]
+    );
+    assert_eq!(kinds("BackupRole"), ["SnapshotCommitted"]);
+    for role in ["VerifyRole", "PruneRole"] {
+        assert!(
+            !allowed(&template, role).contains("events:PutEvents"),
+            "{role}"
+        );
+    }
+}
+
+#[test]
+fn the_bucket_answers_over_tls_only() {
+    let template = template();
+    let policy = &template["Resources"]["BucketPolicy"]["Properties"];
+    assert_eq!(policy["Bucket"]["Ref"], "Bucket");
+    let statements = policy["PolicyDocument"]["Statement"]
+        .as_array()
+        .expect("statements");
+    let tls = statements
+        .iter()
+        .find(|s| s["Condition"]["Bool"]["aws:SecureTransport"] == "false")
+        .expect("a statement about TLS");
+    assert_eq!(tls["Effect"], "Deny");
+    assert_eq!(tls["Principal"], "*");
+    assert_eq!(tls["Action"], "s3:*");
+    assert_eq!(
+        tls["Resource"].as_array().map(Vec::len),
+        Some(2),
+        "the bucket and its objects"
+    );
+}
+
+#[test]
+fn nobody_outside_reaches_the_bucket() {
+    let template = template();
+    let block = &template["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"];
+    for setting in [
+        "BlockPublicAcls",
+        "BlockPublicPolicy",
+        "IgnorePublicAcls",
+        "RestrictPublicBuckets",
+    ] {
+        assert_eq!(block[setting], true, "{setting}");
+    }
+}
+
+#[test]
+fn only_rules_of_the_stack_and_the_operators_own_may_invoke() {
+    let template = template();
+    for (name, permission) in resources(&template, "AWS::Lambda::Permission") {
+        let properties = &permission["Properties"];
+        assert_eq!(properties["Principal"], "events.amazonaws.com", "{name}");
+        let source = &properties["SourceArn"];
+        let of_the_stack = source["Fn::GetAtt"][0]
+            .as_str()
+            .is_some_and(|rule| template["Resources"][rule]["Type"] == "AWS::Events::Rule");
+        let operators_own = source["Fn::Sub"]
+            .as_str()
+            .is_some_and(|arn| arn.ends_with(":rule/${AWS::StackName}-own-*"));
+        assert!(of_the_stack || operators_own, "{name} lets anybody invoke");
+    }
+}

@@ -151,7 +151,7 @@ pub(crate) struct Run {
 pub(crate) struct Status {
     /// How many of the last runs to show.
     #[arg(long, default_value_t = 10)]
-    pub(crate) runs: u32,
+    pub(crate) runs: usize,
 }
 
 #[derive(Debug, Args)]

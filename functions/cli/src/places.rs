@@ -31,7 +31,7 @@ pub(crate) fn source(from: &str, connections: u32, pg_dump: &str) -> Result<Box<
     if is_postgres(from) {
         let mut options = PostgresOptions::from_url(from)?;
         options.connections = connections as usize;
-        options.pg_dump = pg_dump.to_owned();
+        options.pg_dump = pg_dump.into();
         return Ok(Box::new(PostgresSource::new(options)));
     }
     let path = from.strip_prefix("sqlite:").unwrap_or(from);
@@ -91,7 +91,7 @@ pub(crate) async fn location(
     let password = password(at.password_file.as_deref())?;
     if let Some(rest) = at.at.strip_prefix("s3://") {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        return Ok((aws.bucket(bucket, prefix, None).await, password));
+        return Ok((aws.bucket(bucket, prefix, None), password));
     }
     let path = PathBuf::from(at.at.strip_prefix("folder:").unwrap_or(&at.at));
     let store = if create { FolderStore::create(&path)? } else { FolderStore::new(&path)? };

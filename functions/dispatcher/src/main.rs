@@ -50,7 +50,7 @@ async fn tell_of_dead_letters(function: &Function, letters: &[Value]) -> Result<
         .map(|letter| {
             let text = |key: &str| letter.get(key).and_then(Value::as_str).unwrap_or_default();
             let queue = text("eventSourceARN").rsplit(':').next().unwrap_or_default();
-            let alert = Alert::dead_letter(queue, text("messageId"), text("body"), Utc::now());
+            let alert = Alert::dead_letter(text("messageId"), queue, text("body"), Utc::now());
             Message::Alert(alert)
         })
         .collect();

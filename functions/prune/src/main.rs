@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{LocationName, ScopeName};
-use logisedge_engine::prune::{Locations, prune};
+use logisedge_engine::EngineError;
+use logisedge_engine::prune::{Locations, locations_of, prune};
 use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
 use tracing::info;
@@ -21,7 +22,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
     let locations = open(&function, &scope).await?;
     let (plan, done) = prune(&function.catalog, &scope, &locations, &invocation.request_id)
         .await
-        .map_err(|error| Failure { message: error.message, retry: error.retry })?;
+        .map_err(failure)?;
     info!(%scope, snapshots = done.snapshots.len(), bytes = done.bytes, "pruned");
     Ok(json!({ "plan": plan, "done": done }))
 }
@@ -29,7 +30,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
 /// Every location that holds a snapshot of the scope or may get one.
 async fn open(function: &Function, scope: &ScopeName) -> Result<Locations, Failure> {
     let catalog = &function.catalog;
-    let names: BTreeSet<LocationName> = catalog.locations_of(scope).await?;
+    let names: BTreeSet<LocationName> = locations_of(catalog, scope).await.map_err(failure)?;
     let mut locations = Locations::new();
     for name in names {
         let config = catalog.location(&name).await?.ok_or_else(|| {
@@ -37,8 +38,12 @@ async fn open(function: &Function, scope: &ScopeName) -> Result<Locations, Failu
                 "location {name} holds snapshots of scope {scope} and is not configured any more"
             ))
         })?;
-        let opened = function.aws.open_location(&config).await?;
-        locations.insert(name, opened);
+        let store = function.aws.open_store(&config)?;
+        locations.insert(name, store);
     }
     Ok(locations)
+}
+
+fn failure(error: EngineError) -> Failure {
+    Failure { message: error.message, retry: error.retry }
 }

@@ -38,8 +38,9 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
     })?;
     let (store, password) = function.aws.open_location(&location).await?;
 
-    let now = Utc::now();
-    if !catalog.hold_in_use(&record, &invocation.request_id, now, now + invocation.time_left).await? {
+    let holder = &invocation.request_id;
+    let until = Utc::now() + invocation.time_left;
+    if !catalog.hold_in_use(&scope, &record.id, holder, until).await? {
         return Ok(json!({ "nothing": "the snapshot is being deleted" }));
     }
     let usable = invocation.time_left.saturating_sub(DEADLINE_MARGIN);
@@ -49,7 +50,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         Ok(outcome) => outcome,
         Err(_) => Err(EngineError::deadline(usable)),
     };
-    catalog.release_use(&record, &invocation.request_id).await?;
+    catalog.release_use(&scope, &record.id, holder).await?;
     let verification =
         outcome.map_err(|error| Failure { message: error.message, retry: error.retry })?;
     info!(

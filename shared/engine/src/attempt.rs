@@ -14,7 +14,7 @@ use logisedge_domain::retry::Retry;
 use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
 use logisedge_domain::schedule::AlertPolicy;
 use logisedge_domain::scope::Scope;
-use logisedge_repository::{Options, Password, Repository};
+use logisedge_repository::{Options, Password, removal};
 use logisedge_sources::Source;
 use logisedge_storage::{ObjectStore, Prefixed};
 use tracing::{info, warn};
@@ -94,6 +94,9 @@ where
             return Ok(Attempted::Nothing("another attempt at the run is going"));
         }
         Begin::HeldByOther { run: other, .. } => return skip(catalog, &run, &other).await,
+        Begin::HeldExclusively { .. } => {
+            return Ok(Attempted::Nothing("the scope is being pruned; a later tick asks again"));
+        }
         Begin::NotFound => {
             return Err(EngineError::not_found(format!("there is no run {id} in the catalog")));
         }
@@ -187,14 +190,13 @@ async fn commit(
 }
 
 async fn withdraw(places: &Places, taken: &Taken) {
-    let chain = Arc::new(Prefixed::new(places.store.clone(), taken.record.chain.as_str()));
+    let chain = Prefixed::new(places.store.clone(), taken.record.chain.as_str());
     let withdrawn = async {
-        let repository =
-            Repository::open(chain, &places.password, places.options.clone()).await?;
-        repository.forget(&[taken.record.id]).await
+        let plan = removal::plan(&chain, &[taken.record.id]).await?;
+        removal::apply(&chain, &plan).await
     };
     if let Err(error) = withdrawn.await {
-        warn!(%error, snapshot = %taken.record.id, "the fenced attempt's snapshot object stays behind");
+        warn!(%error, snapshot = %taken.record.id, "the fenced attempt's chain stays behind");
     }
 }
 

@@ -16,7 +16,7 @@ use logisedge_domain::manifest::{
 use logisedge_domain::run::RunStats;
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
-use logisedge_repository::{KnownBlobs, Options, Password, Repository, Snapshot};
+use logisedge_repository::{BlobId, KnownBlobs, Options, Password, Repository, Snapshot};
 use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
 use logisedge_storage::{ObjectStore, Prefixed};
 
@@ -141,7 +141,7 @@ fn describe(
 ) -> Manifest {
     let mut files: Vec<FileEntry> = stored
         .iter()
-        .map(|stored| FileEntry { path: stored.part.path.clone(), bytes: stored.file.bytes() })
+        .map(|stored| FileEntry { path: stored.part.path.clone(), bytes: stored.file.bytes })
         .chain(facts.files.iter().map(|(path, content)| FileEntry {
             path: path.clone(),
             bytes: content.len() as u64,
@@ -212,25 +212,19 @@ fn tables(facts: &OpenSnapshot, stored: &[StoredPart]) -> Vec<TableEntry> {
                     _ => parts.iter().map(|part| part.part.path.clone()).collect(),
                 },
                 rows,
-                bytes: parts.iter().map(|part| part.file.bytes()).sum(),
+                bytes: parts.iter().map(|part| part.file.bytes).sum(),
                 content,
             }
         })
         .collect()
 }
 
-fn snapshot_object(
-    order: &Order,
-    taken_at: Instant,
-    tree: logisedge_repository::BlobId,
-) -> Snapshot {
-    let mut tags = vec![
-        format!("scope={}", order.scope.name),
-        format!("run={}", order.run),
-        format!("kind={}", Kind::Full.as_str()),
+fn snapshot_object(order: &Order, taken_at: Instant, tree: BlobId) -> Snapshot {
+    let mut facts = vec![
+        ("scope", order.scope.name.as_str()),
+        ("run", order.run.as_str()),
+        ("kind", Kind::Full.as_str()),
     ];
-    if let Some(schedule) = &order.schedule {
-        tags.push(format!("schedule={schedule}"));
-    }
-    Snapshot::new(taken_at, tree, PROGRAM, tags)
+    facts.extend(order.schedule.as_ref().map(|schedule| ("schedule", schedule.as_str())));
+    Snapshot::new(tree, taken_at, facts)
 }

@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod backup;
+pub mod configure;
 pub mod dispatch;
 mod error;
 mod progress;

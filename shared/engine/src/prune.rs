@@ -13,7 +13,7 @@ use logisedge_domain::id::{ChainPath, Fence, LocationName, ScheduleName, ScopeNa
 use logisedge_domain::plan::PrunePlan;
 use logisedge_domain::retention::{Retention, plan_prune};
 use logisedge_domain::snapshot::SnapshotRecord;
-use logisedge_repository::{Options, Password, Repository};
+use logisedge_repository::removal;
 use logisedge_storage::{ObjectStore, Prefixed};
 use serde::Serialize;
 
@@ -53,8 +53,23 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
-/// The locations of a scope's snapshots, each with the password of its repositories.
-pub type Locations = BTreeMap<LocationName, (Arc<dyn ObjectStore>, Password)>;
+/// The locations of a scope's snapshots. Pruning needs no password.
+pub type Locations = BTreeMap<LocationName, Arc<dyn ObjectStore>>;
+
+/// The names of every location that holds a snapshot of the scope or may get one.
+pub async fn locations_of(
+    catalog: &Catalog,
+    scope: &ScopeName,
+) -> Result<BTreeSet<LocationName>, EngineError> {
+    let mut names: BTreeSet<LocationName> =
+        catalog.snapshots(scope).await?.into_iter().map(|record| record.location).collect();
+    for state in catalog.schedules().await? {
+        if state.schedule.scopes.contains(scope) {
+            names.insert(state.schedule.location);
+        }
+    }
+    Ok(names)
+}
 
 /// Plans a scope's clean-up. Changes nothing.
 pub async fn plan(
@@ -76,7 +91,7 @@ pub async fn plan(
     let known: BTreeSet<&ChainPath> = records.iter().map(|record| &record.chain).collect();
     let mut abandoned = Vec::new();
     let mut unknown = Vec::new();
-    for (name, (store, _)) in locations {
+    for (name, store) in locations {
         for chain in chains_of(store.as_ref(), scope).await? {
             if known.contains(&chain) {
                 continue;
@@ -174,14 +189,14 @@ async fn prune_held(
         if !catalog.mark_deleting(record, Utc::now()).await? {
             continue;
         }
-        let Some((store, password)) = locations.get(&record.location) else { continue };
-        delete_snapshot(store, password, record, &mut done).await?;
+        let Some(store) = locations.get(&record.location) else { continue };
+        remove(store, &record.chain, &[record.id], &mut done).await?;
         catalog.delete_snapshot(scope, &record.id).await?;
         done.snapshots.push(record.id);
     }
     for (location, chain) in &scope_plan.abandoned {
-        let Some((store, _)) = locations.get(location) else { continue };
-        delete_chain(store, chain, &mut done).await?;
+        let Some(store) = locations.get(location) else { continue };
+        remove(store, chain, &[], &mut done).await?;
         done.chains.push(chain.clone());
     }
     if !done.snapshots.is_empty() {
@@ -190,41 +205,19 @@ async fn prune_held(
     Ok((scope_plan, done))
 }
 
-async fn delete_snapshot(
-    store: &Arc<dyn ObjectStore>,
-    password: &Password,
-    record: &SnapshotRecord,
-    done: &mut Pruned,
-) -> Result<(), EngineError> {
-    let chain = Arc::new(Prefixed::new(store.clone(), record.chain.as_str()));
-    let remaining = match Repository::open(chain, password, Options::default()).await {
-        Ok(repository) => {
-            repository.forget(&[record.id]).await?;
-            !repository.snapshots().await?.is_empty()
-        }
-        // An interrupted prune took its key already, which goes last.
-        Err(error) if error.is_not_found() => false,
-        Err(error) => return Err(error.into()),
-    };
-    if !remaining {
-        delete_chain(store, &record.chain, done).await?;
-    }
-    Ok(())
-}
-
-/// Deletes a chain in the reverse of the order in which it was written.
-async fn delete_chain(
+/// Deletes snapshots of a chain in the reverse of the order in which they were written, and the whole
+/// chain where none is left.
+async fn remove(
     store: &Arc<dyn ObjectStore>,
     chain: &ChainPath,
+    snapshots: &[SnapshotId],
     done: &mut Pruned,
 ) -> Result<(), EngineError> {
-    for part in ["snapshots/", "locks/", "index/", "data/", "keys/", ""] {
-        let objects = store.list(&format!("{chain}/{part}")).await?;
-        let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
-        store.delete(&keys).await?;
-        done.objects += objects.len() as u64;
-        done.bytes += objects.iter().map(|object| object.bytes).sum::<u64>();
-    }
+    let chain = Prefixed::new(store.clone(), chain.as_str());
+    let removal = removal::plan(&chain, snapshots).await?;
+    removal::apply(&chain, &removal).await?;
+    done.objects += removal.steps.iter().map(|(_, keys)| keys.len() as u64).sum::<u64>();
+    done.bytes += removal.bytes;
     Ok(())
 }
 

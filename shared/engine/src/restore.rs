@@ -8,7 +8,9 @@ use std::time::{Duration, Instant as Stopwatch};
 use bytes::Bytes;
 use logisedge_domain::id::{ChainPath, SnapshotId};
 use logisedge_domain::manifest::{ContentHash, FileEntry, Manifest, RowFormat};
-use logisedge_repository::{FileNode, Options, Password, Reader, Repository};
+use logisedge_repository::{
+    FileNode, Options, Password, Reader, Repository, RepositoryErrorKind,
+};
 use logisedge_sources::{RestoreFile, Target, TargetState};
 use logisedge_storage::{ObjectStore, Prefixed};
 use serde::Serialize;
@@ -20,7 +22,7 @@ use crate::verify::{MANIFEST_BYTES_MAX, parse_manifest};
 use crate::{EngineError, EngineErrorKind, Progress};
 
 /// How large a schema section may be, in bytes.
-const SCHEMA_BYTES_MAX: usize = 512 * 1024 * 1024;
+const SCHEMA_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Buffers that wait between a file's reader and the target.
 const BUFFERS_QUEUED_MAX: usize = 4;
@@ -96,7 +98,8 @@ pub async fn open(
     let node = files.get(MANIFEST_PATH).ok_or_else(|| {
         damaged(format!("snapshot {} has no manifest: it is not one of ours", id.short()))
     })?;
-    let manifest = parse_manifest(&reader.read_small(node, MANIFEST_BYTES_MAX).await?)
+    let text = reader.read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX).await?;
+    let manifest = parse_manifest(&text)
         .map_err(|detail| damaged(format!("snapshot {}: {detail}", id.short())))?;
     Ok(Opened { manifest, reader, files })
 }
@@ -155,7 +158,7 @@ impl Opened {
     }
 
     async fn read_small(&self, path: &str) -> Result<Bytes, EngineError> {
-        Ok(self.reader.read_small(self.node(path)?, SCHEMA_BYTES_MAX).await?)
+        Ok(self.reader.read_small_node(self.node(path)?, path, SCHEMA_BYTES_MAX).await?)
     }
 
     fn node(&self, path: &str) -> Result<&FileNode, EngineError> {
@@ -247,7 +250,7 @@ async fn load_file(
     // Where the target failed, the reader only saw that nobody listens any more.
     match (read, loaded) {
         (Ok(()), loaded) => Ok(loaded?),
-        (Err(error), Err(loaded)) if error.is_aborted() => Err(loaded.into()),
+        (Err(error), Err(loaded)) if error.kind == RepositoryErrorKind::Aborted => Err(loaded.into()),
         (Err(error), _) => Err(error.into()),
     }
 }

@@ -72,8 +72,8 @@ async fn store_part(
         // The storing side failed first: the reader only saw that nobody listens any more.
         (_, Err(error)) => return Err(error.into()),
         (Err(error), Ok(_)) => return Err(error.into()),
-        (Ok(bytes), Ok((file, ..))) if file.bytes() != bytes => {
-            return Err(short_stream(&part, bytes, file.bytes()).into());
+        (Ok(bytes), Ok((file, ..))) if file.bytes != bytes => {
+            return Err(short_stream(&part, bytes, file.bytes).into());
         }
         (Ok(_), Ok(stored)) => stored,
     };

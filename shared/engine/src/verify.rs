@@ -23,7 +23,7 @@ use crate::backup::MANIFEST_PATH;
 use crate::{EngineError, Progress};
 
 /// How large a manifest may be, in bytes: 20,000 wide tables fit several times.
-pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(crate) const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What a verification read and found.
 #[derive(Debug, Clone, Serialize)]
@@ -62,7 +62,7 @@ pub async fn verify(
     let chain = Arc::new(Prefixed::new(location, record.chain.as_str()));
     let repository = match Repository::open(chain, password, Options::default()).await {
         Ok(repository) => repository,
-        Err(error) => match error.as_finding() {
+        Err(error) => match error.finding() {
             Some(finding) => return Ok(only(finding)),
             None => return Err(error.into()),
         },
@@ -132,7 +132,7 @@ async fn manifest_of(repository: &Repository, report: &CheckReport) -> Result<Ma
     let index = repository.load_index().await.map_err(|e| broken(e.to_string()))?;
     let text = repository
         .reader(index)
-        .read_small(node, MANIFEST_BYTES_MAX)
+        .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX)
         .await
         .map_err(|e| broken(e.to_string()))?;
     parse_manifest(&text).map_err(|detail| disagrees(MANIFEST_PATH, detail))

@@ -19,11 +19,22 @@ impl Aws {
         &self,
         config: &LocationConfig,
     ) -> Result<(Arc<dyn ObjectStore>, Password), RuntimeError> {
-        let (store, password): (Arc<dyn ObjectStore>, _) = match config {
-            LocationConfig::S3 { bucket, prefix, region, repository_password } => {
-                (self.bucket(bucket, prefix, region.as_deref()), repository_password)
+        let (LocationConfig::S3 { repository_password, .. }
+        | LocationConfig::Folder { repository_password, .. }) = config;
+        let secret = self.secret(repository_password).await?;
+        Ok((self.open_store(config)?, Password::new(secret.expose().to_owned())))
+    }
+
+    /// Opens a location's store alone, for work that needs no password. Contacts nothing.
+    pub fn open_store(
+        &self,
+        config: &LocationConfig,
+    ) -> Result<Arc<dyn ObjectStore>, RuntimeError> {
+        match config {
+            LocationConfig::S3 { bucket, prefix, region, .. } => {
+                Ok(self.bucket(bucket, prefix, region.as_deref()))
             }
-            LocationConfig::Folder { path, repository_password } => {
+            LocationConfig::Folder { path, .. } => {
                 let store = FolderStore::create(path).map_err(|error| RuntimeError {
                     retry: error.retry(),
                     ..RuntimeError::new(
@@ -33,11 +44,9 @@ impl Aws {
                         error.to_string(),
                     )
                 })?;
-                (Arc::new(store), repository_password)
+                Ok(Arc::new(store))
             }
-        };
-        let secret = self.secret(password).await?;
-        Ok((store, Password::new(secret.expose().to_owned())))
+        }
     }
 
     /// Makes a source ready to be opened. Contacts Secrets Manager only.
@@ -55,13 +64,16 @@ impl Aws {
                 pg_dump,
                 connections,
             } => {
-                let mut options = PostgresOptions::new(host, *port, database, user);
+                let mut options = PostgresOptions::new(host, database, user);
+                options.port = *port;
                 if let Some(reference) = password {
-                    options = options.password(self.secret(reference).await?.expose());
+                    let secret = self.secret(reference).await?;
+                    options.password =
+                        Some(logisedge_sources::postgres::Password::new(secret.expose().to_owned()));
                 }
                 options.sslmode = *sslmode;
                 options.ca_file = ca_file.as_ref().map(Into::into);
-                options.pg_dump = pg_dump.clone();
+                options.pg_dump = pg_dump.into();
                 options.connections = *connections as usize;
                 Ok(Box::new(PostgresSource::new(options)))
             }

@@ -6,6 +6,7 @@ use chrono::Utc;
 use logisedge_domain::config::{Config, diff};
 use logisedge_domain::manifest::ForeignKeyEdge;
 use logisedge_domain::scope::Selection;
+use logisedge_engine::configure;
 use serde::Serialize;
 
 use crate::args::Apply;
@@ -27,7 +28,7 @@ pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliErro
     let (outside_references, unchecked) =
         if args.offline { (Vec::new(), Vec::new()) } else { check_scopes(context, &new).await? };
     if !args.dry_run {
-        context.catalog.apply(&new, Utc::now()).await?;
+        configure::apply(&context.catalog, &new, Utc::now()).await?;
     }
     let applied = Applied { changes, outside_references, unchecked, applied: !args.dry_run };
     context.output.show(&applied, |applied| text(applied, &new));
@@ -93,14 +94,14 @@ fn text(applied: &Applied, config: &Config) -> String {
         lines.push(format!("warning: not checked from here: {reason}"));
     }
     if applied.applied {
-        let now = Utc::now();
-        for schedule in config.schedules.iter().filter(|schedule| schedule.enabled) {
-            if let Some(next) = schedule.calendar.next_after(schedule.zone, now) {
+        let slots = configure::next_slots(config, Utc::now());
+        for schedule in &config.schedules {
+            if let Some(Some(next)) = slots.get(&schedule.name) {
                 lines.push(format!(
                     "Schedule {} is next due {} ({})",
                     schedule.name,
                     next.with_timezone(&schedule.zone).format("%Y-%m-%d %H:%M %Z"),
-                    crate::output::utc(next)
+                    crate::output::utc(*next)
                 ));
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::Utc;
 use logisedge_domain::id::LocationName;
-use logisedge_engine::Progress;
+use logisedge_engine::{Progress, configure};
 use logisedge_engine::rebuild::{Rebuilt, rebuild as rebuild_location};
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub(crate) async fn rebuild(
     config: Option<&Path>,
 ) -> Result<(), CliError> {
     if let Some(file) = config {
-        context.catalog.apply(&apply::read(file)?, Utc::now()).await?;
+        configure::apply(&context.catalog, &apply::read(file)?, Utc::now()).await?;
     }
     let config = context.catalog.load_config().await?;
     if config.locations.is_empty() {

@@ -12,6 +12,7 @@ mod status;
 mod verify;
 
 use logisedge_catalog::Catalog;
+use logisedge_domain::config::LocationConfig;
 use logisedge_domain::id::{LocationName, ScopeName};
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::Password;
@@ -79,11 +80,18 @@ impl Context {
         &self,
         name: &LocationName,
     ) -> Result<(Arc<dyn ObjectStore>, Password), CliError> {
-        let config = self.catalog.location(name).await?.ok_or_else(|| {
+        Ok(self.aws.open_location(&self.location_config(name).await?).await?)
+    }
+
+    /// How a configured location is reached.
+    pub(crate) async fn location_config(
+        &self,
+        name: &LocationName,
+    ) -> Result<LocationConfig, CliError> {
+        self.catalog.location(name).await?.ok_or_else(|| {
             CliError::not_found(format!(
                 "location {name} is not configured any more: apply a configuration that has it"
             ))
-        })?;
-        Ok(self.aws.open_location(&config).await?)
+        })
     }
 }

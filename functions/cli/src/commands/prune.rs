@@ -1,11 +1,9 @@
 //! `prune`: shows what retention keeps and why, and deletes the rest.
 
-use std::collections::BTreeSet;
-
 use chrono::Utc;
 use logisedge_domain::format;
-use logisedge_domain::id::{LocationName, ScopeName};
-use logisedge_engine::prune::{Locations, Pruned, ScopePlan, plan, prune as execute};
+use logisedge_domain::id::ScopeName;
+use logisedge_engine::prune::{Locations, Pruned, ScopePlan, locations_of, plan, prune as execute};
 use serde::Serialize;
 
 use crate::commands::Context;
@@ -46,22 +44,11 @@ pub(crate) async fn prune(
 }
 
 async fn locations_of(context: &Context, scope: &ScopeName) -> Result<Locations, CliError> {
-    let mut names: BTreeSet<LocationName> = context
-        .catalog
-        .snapshots(scope)
-        .await?
-        .into_iter()
-        .map(|record| record.location)
-        .collect();
-    for state in context.catalog.schedules().await? {
-        if state.schedule.scopes.contains(scope) {
-            names.insert(state.schedule.location);
-        }
-    }
     let mut locations = Locations::new();
-    for name in names {
-        let opened = context.location(&name).await?;
-        locations.insert(name, opened);
+    for name in locations_of(&context.catalog, scope).await? {
+        let config = context.location_config(&name).await?;
+        let store = context.aws.open_store(&config)?;
+        locations.insert(name, store);
     }
     Ok(locations)
 }

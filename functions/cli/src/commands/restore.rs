@@ -24,15 +24,15 @@ pub(crate) async fn restore(context: &Context, args: &args::Restore) -> Result<(
     let record = context.pick(&args.snapshot, args.scope.as_ref()).await?;
     let (store, password) = context.location(&record.location).await?;
     let holder = format!("restore-{:x}-{}", Utc::now().timestamp_millis(), std::process::id());
-    let now = Utc::now();
-    if !context.catalog.hold_in_use(&record, &holder, now, now + IN_USE_FOR).await? {
+    let until = Utc::now() + IN_USE_FOR;
+    if !context.catalog.hold_in_use(&record.scope, &record.id, &holder, until).await? {
         return Err(CliError::refused(format!(
             "snapshot {} is being deleted by prune: choose another",
             record.id.short()
         )));
     }
     let outcome = into_target(context.output, store, &password, &record, &args.to).await;
-    context.catalog.release_use(&record, &holder).await?;
+    context.catalog.release_use(&record.scope, &record.id, &holder).await?;
     outcome
 }
 

@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(300);
 const DISPATCHED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs that are looked through for ours.
-const RUNS_LOOKED_AT: u32 = 200;
+const RUNS_LOOKED_AT: usize = 200;
 
 pub(crate) async fn run(context: &Context, args: &args::Run) -> Result<(), CliError> {
     let scopes = check(context, args).await?;

@@ -1,40 +1,36 @@
 //! `setup`: a commented configuration file to start from.
 
 use std::io::Write;
+use std::path::Path;
 
-use logisedge_domain::config::{Config, DefaultConfig, DefaultLocation, DefaultSource, default_config};
+use logisedge_domain::config::{
+    Config, LocationConfig, SecretRef, SetupOptions, SourceConfig, default_config,
+};
+use logisedge_domain::id::{LocationName, SourceName};
+use logisedge_sources::postgres::PostgresOptions;
 
 use crate::args::Setup;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::places::PASSWORD_VARIABLE;
 
+/// The key prefix that the stack's roles may write to, unless it was deployed with another.
+const PREFIX: &str = "backups";
+
 pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
-    let source = match (&setup.sqlite, &setup.postgres) {
-        (Some(path), _) => {
-            let path = std::path::absolute(path)
-                .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
-            DefaultSource::Sqlite { path: path.display().to_string() }
-        }
-        (None, Some(url)) => postgres(url, setup.database_secret.clone())?,
-        (None, None) => return Err(CliError::failed("name a source: --sqlite or --postgres")),
-    };
-    let location = match &setup.folder {
-        Some(path) => {
-            let path = std::path::absolute(path)
-                .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
-            DefaultLocation::Folder {
-                path: path.display().to_string(),
-                password_variable: PASSWORD_VARIABLE.to_owned(),
-            }
-        }
-        None => DefaultLocation::S3 {
-            bucket: setup.bucket.clone().unwrap_or_default(),
-            repository_secret: setup.repository_secret.clone().unwrap_or_default(),
-        },
-    };
-    let text =
-        default_config(&DefaultConfig { time_zone: setup.time_zone.clone(), source, location });
+    let zone = setup.time_zone.parse().map_err(|_| {
+        CliError::failed(format!(
+            "{:?} is no IANA time zone: write one like Europe/Berlin or UTC",
+            setup.time_zone
+        ))
+    })?;
+    let text = default_config(&SetupOptions {
+        zone,
+        source_name: SourceName::new("erp").map_err(|e| CliError::failed(e.to_string()))?,
+        source: source(setup)?,
+        location_name: LocationName::new("main").map_err(|e| CliError::failed(e.to_string()))?,
+        location: location(setup)?,
+    });
     let file = setup.out.display().to_string();
     // What we write must be what `apply` takes: a wrong zone or bucket shows here.
     Config::parse(&text, &file).map_err(|problems| CliError::failed(problems.to_string()))?;
@@ -59,20 +55,54 @@ pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
     Ok(())
 }
 
-fn postgres(url: &str, secret: Option<String>) -> Result<DefaultSource, CliError> {
-    let options = logisedge_sources::postgres::PostgresOptions::from_url(url)?;
-    if logisedge_sources::postgres::url_has_password(url) {
+fn source(setup: &Setup) -> Result<SourceConfig, CliError> {
+    match (&setup.sqlite, &setup.postgres) {
+        (Some(path), _) => Ok(SourceConfig::Sqlite { path: absolute(path)? }),
+        (None, Some(url)) => postgres(url, setup),
+        (None, None) => Err(CliError::failed("name a source: --sqlite or --postgres")),
+    }
+}
+
+fn postgres(url: &str, setup: &Setup) -> Result<SourceConfig, CliError> {
+    let options = PostgresOptions::from_url(url)?;
+    if options.has_password_in_url() {
         return Err(CliError::refused(
             "the URL holds a password, which would end in the file: leave it out and name a secret \
              of Secrets Manager with --database-secret",
         ));
     }
-    Ok(DefaultSource::Postgres {
+    Ok(SourceConfig::Postgresql {
         host: options.host,
         port: options.port,
         database: options.database,
         user: options.user,
+        password: setup.database_secret.clone().map(SecretRef::Secret),
         sslmode: options.sslmode,
-        password_secret: secret,
+        ca_file: None,
+        pg_dump: "pg_dump".to_owned(),
+        connections: 2,
     })
+}
+
+fn location(setup: &Setup) -> Result<LocationConfig, CliError> {
+    Ok(match &setup.folder {
+        Some(path) => LocationConfig::Folder {
+            path: absolute(path)?,
+            repository_password: SecretRef::Env(PASSWORD_VARIABLE.to_owned()),
+        },
+        None => LocationConfig::S3 {
+            bucket: setup.bucket.clone().unwrap_or_default(),
+            prefix: PREFIX.to_owned(),
+            region: None,
+            repository_password: SecretRef::Secret(
+                setup.repository_secret.clone().unwrap_or_default(),
+            ),
+        },
+    })
+}
+
+fn absolute(path: &Path) -> Result<String, CliError> {
+    let path = std::path::absolute(path)
+        .map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
+    Ok(path.display().to_string())
 }

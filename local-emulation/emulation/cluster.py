@@ -9,13 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from . import state
 
 SERVER_MAJOR_MIN = 13
 READY_SECONDS_MAX = 60
 SUPERUSER = "postgres"
+# Where packages put the server's programs outside PATH.
+PACKAGED = (
+    ("/usr/lib/postgresql", "*/bin"),
+    ("/opt/homebrew/opt", "postgresql*/bin"),
+    ("/usr/local/opt", "postgresql*/bin"),
+)
 INSTALL = (
     "PostgreSQL's server programs (initdb, postgres) are missing.\n"
     "  Debian, Ubuntu:  apt-get install postgresql\n"
@@ -87,22 +93,28 @@ def purge() -> None:
 
 
 def find_programs() -> Path:
-    """The folder of the newest server programs in PATH or where Debian and Homebrew keep them."""
+    """The folder of the newest server programs; ends the script, saying what to install, where there are none."""
+    version, folder = newest_programs()
+    if folder is None:
+        sys.exit(INSTALL)
+    if version < SERVER_MAJOR_MIN:
+        sys.exit(f"The PostgreSQL found in {folder} is version {version}; this needs {SERVER_MAJOR_MIN} or later.")
+    return folder
+
+
+def newest_programs() -> Tuple[int, Optional[Path]]:
+    """The newest server programs in PATH or where Debian and Homebrew keep them, and their major version."""
     folders: List[Path] = []
-    for pattern_root, pattern in (("/usr/lib/postgresql", "*/bin"), ("/opt/homebrew/opt", "postgresql*/bin"), ("/usr/local/opt", "postgresql*/bin")):
-        folders += Path(pattern_root).glob(pattern)
+    for place, pattern in PACKAGED:
+        folders += Path(place).glob(pattern)
     if in_path := shutil.which("initdb"):
         folders.append(Path(in_path).resolve().parent)
-    best = max(((major(folder), folder) for folder in folders), default=(0, None))
-    if best[1] is None or best[0] == 0:
-        sys.exit(INSTALL)
-    if best[0] < SERVER_MAJOR_MIN:
-        sys.exit(f"The PostgreSQL found in {best[1]} is version {best[0]}; this needs {SERVER_MAJOR_MIN} or later.")
-    return best[1]
+    versions = [(major(folder), folder) for folder in folders]
+    return max((found for found in versions if found[0]), default=(0, None))
 
 
 def major(folder: Path) -> int:
-    """The server's major version, 0 where it is not complete."""
+    """A server's major version, 0 where it is not complete."""
     if not all((folder / name).exists() for name in ("initdb", "postgres", "pg_isready")):
         return 0
     said = subprocess.run([str(folder / "postgres"), "--version"], capture_output=True, text=True).stdout

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Dict, Optional
 
-from . import state
+from . import cluster, state
 
 HEALTH_SECONDS_MAX = 60
 REGION = "us-east-1"
@@ -57,6 +57,9 @@ def start(port: Optional[int]) -> dict:
         TMPDIR=str(temporary),
         S3_DATA_DIR=str(temporary / "s3"),
     )
+    if (programs := cluster.newest_programs()[1]) is not None:
+        # The functions run as processes of this machine; there is no layer to bring them pg_dump.
+        variables["PATH"] = variables.get("PATH", "") + os.pathsep + str(programs)
     with open(log_path, "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ministack"],

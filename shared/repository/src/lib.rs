@@ -1,1 +1,45 @@
-//! placeholder
+//! Repositories: the restic repository format, version 2, written from its specification over an
+//! [`ObjectStore`](logisedge_storage::ObjectStore). What lies where, and why, is in `FORMAT.md`.
+//!
+//! It knows neither databases nor AWS: streams of bytes go in under a path, and come out again.
+//!
+//! Writing: [`Repository::create`] or [`open`](Repository::open), a [`Writer`], one [`FileWriter`] a
+//! stream, [`Writer::tree`], [`Writer::finish`], and last of all [`Repository::commit`].
+//! Reading: [`Repository::load_index`], a [`Reader`]. Proving: [`check`]. Deleting: [`removal`].
+
+mod blobs;
+pub mod check;
+mod chunker;
+mod config;
+mod crypto;
+mod error;
+mod file_writer;
+mod golang;
+mod id;
+mod index;
+mod keyfile;
+mod layout;
+mod options;
+mod pack;
+mod reader;
+pub mod removal;
+mod repository;
+mod snapshot;
+mod tree;
+mod unpacked;
+mod upload;
+mod writer;
+
+pub use blobs::KnownBlobs;
+pub use chunker::{Bounds, Chunker};
+pub use error::{RepositoryError, RepositoryErrorKind};
+pub use file_writer::{FileWriter, StoredFile};
+pub use id::{BlobId, IndexId, PackId};
+pub use index::{BlobKind, Index, Location};
+pub use keyfile::{KeyCost, Password};
+pub use logisedge_domain::id::SnapshotId;
+pub use options::Options;
+pub use reader::{FileNode, Reader};
+pub use repository::Repository;
+pub use snapshot::Snapshot;
+pub use writer::{Writer, WriterStats};

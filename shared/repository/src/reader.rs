@@ -1,0 +1,319 @@
+//! Reading files back: in order, ahead of their consumer, every blob checked.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use logisedge_domain::finding::FindingKind;
+use tokio::sync::mpsc;
+
+use crate::blobs::KnownBlobs;
+use crate::error::{RepositoryError, RepositoryErrorKind};
+use crate::id::BlobId;
+use crate::index::{BlobKind, Index, Location};
+use crate::layout;
+use crate::repository::{Repository, missing};
+use crate::snapshot::Snapshot;
+use crate::tree::Tree;
+use crate::unpacked::BlobOpener;
+use crate::writer::off_runtime;
+
+/// Plaintext that one request asks for at most, unless a single blob is bigger.
+const RANGE_PLAIN_BYTES: u64 = 4 << 20;
+/// Requests ahead of the consumer. Memory of a file being read: about this many ranges' plaintext.
+const RANGES_AHEAD: usize = 4;
+/// Deepest nesting of directories that is followed: deeper than any file system restores.
+pub(crate) const DEPTH_MAX: usize = 256;
+
+/// A file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileNode {
+    /// Its blobs in order.
+    pub content: Vec<BlobId>,
+    /// Its length in bytes, as its tree says.
+    pub bytes: u64,
+}
+
+/// Reads through one index. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    repository: Repository,
+    index: Index,
+}
+
+/// Blobs of one pack that lie one after another.
+struct Range {
+    first: Location,
+    /// End of the last, in bytes from the pack's start.
+    end: u64,
+    blobs: Vec<(BlobId, Location)>,
+}
+
+impl Reader {
+    pub(crate) fn new(repository: Repository, index: Index) -> Self {
+        Self { repository, index }
+    }
+
+    /// Every regular file of a snapshot by its absolute path, sorted by directory. Other kinds of
+    /// nodes, which only restic itself writes, are left out.
+    pub async fn files(
+        &self,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<(String, FileNode)>, RepositoryError> {
+        let mut files = Vec::new();
+        self.walk(snapshot, |_, _| (), |path, node| files.push((path, node)))
+            .await?;
+        Ok(files)
+    }
+
+    /// The blobs of a snapshot: what a differential need not store again when this is its full.
+    pub async fn known(&self, snapshot: &Snapshot) -> Result<KnownBlobs, RepositoryError> {
+        let (mut data, mut trees) = (Vec::new(), Vec::new());
+        self.walk(
+            snapshot,
+            |_, tree| trees.push(tree),
+            |_, node| data.extend(node.content),
+        )
+        .await?;
+        Ok(KnownBlobs::new(data, trees))
+    }
+
+    async fn walk(
+        &self,
+        snapshot: &Snapshot,
+        mut on_tree: impl FnMut(&str, BlobId) + Send,
+        mut on_file: impl FnMut(String, FileNode) + Send,
+    ) -> Result<(), RepositoryError> {
+        let mut open = vec![(String::new(), snapshot.tree, 0)];
+        while let Some((path, id, depth)) = open.pop() {
+            on_tree(&path, id);
+            let broken = |why: &str| {
+                let object = if path.is_empty() { "/" } else { &path };
+                RepositoryError::damaged(FindingKind::TreeBroken, object, why)
+            };
+            if depth > DEPTH_MAX {
+                return Err(broken("its directories are nested too deeply"));
+            }
+            let json = self.blob(BlobKind::Tree, id).await?;
+            let tree: Tree =
+                serde_json::from_slice(&json).map_err(|e| broken(&format!("its JSON: {e}")))?;
+            // The stack hands out the last first, so the first goes on it last.
+            for node in tree.nodes.into_iter().rev() {
+                let name = node
+                    .name()
+                    .ok_or_else(|| broken("an entry has no valid name"))?;
+                let path = format!("{path}/{name}");
+                match (node.node_type.as_str(), node.subtree) {
+                    ("dir", Some(subtree)) => open.push((path, subtree, depth + 1)),
+                    ("dir", None) => return Err(broken("a directory in it has no tree")),
+                    ("file", _) => on_file(
+                        path,
+                        FileNode {
+                            content: node.content.unwrap_or_default(),
+                            bytes: node.size,
+                        },
+                    ),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One whole file of at most `bytes_max`. `NotFound` where the snapshot has no such file,
+    /// `TooLarge` where it is bigger.
+    pub async fn read_small(
+        &self,
+        snapshot: &Snapshot,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Bytes, RepositoryError> {
+        let files = self.files(snapshot).await?;
+        let node = files.into_iter().find(|(p, _)| p == path).map(|(_, n)| n);
+        let Some(node) = node else {
+            return Err(RepositoryError::new(
+                RepositoryErrorKind::NotFound,
+                "read",
+                path,
+                "the snapshot has no such file",
+            ));
+        };
+        self.read_small_node(&node, path, bytes_max).await
+    }
+
+    /// The same for a file that is known already; `path` is for messages.
+    pub async fn read_small_node(
+        &self,
+        node: &FileNode,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Bytes, RepositoryError> {
+        if node.bytes > bytes_max {
+            return Err(RepositoryError::new(
+                RepositoryErrorKind::TooLarge,
+                "read",
+                path,
+                format!(
+                    "its {} bytes are more than the {bytes_max} expected",
+                    node.bytes
+                ),
+            ));
+        }
+        let (sink, mut pieces) = mpsc::channel::<Bytes>(1);
+        let mut whole = BytesMut::new();
+        let collect = async {
+            while let Some(piece) = pieces.recv().await {
+                whole.extend_from_slice(&piece);
+            }
+        };
+        let (read, ()) = tokio::join!(self.read_file(node, sink), collect);
+        read?;
+        Ok(whole.freeze())
+    }
+
+    /// Sends a file's bytes in order, a blob a message, reading a few requests ahead. Every blob is
+    /// authenticated and hashed before it is sent. Fails with `Aborted` when `sink` is closed; the
+    /// bytes that were sent before a failure are good, but not all.
+    pub async fn read_file(
+        &self,
+        node: &FileNode,
+        sink: mpsc::Sender<Bytes>,
+    ) -> Result<(), RepositoryError> {
+        let ranges = self.ranges(&node.content)?;
+        let promised: u64 = ranges
+            .iter()
+            .flat_map(|range| &range.blobs)
+            .map(|(_, location)| location.plain_bytes())
+            .sum();
+        if promised != node.bytes {
+            let message = format!(
+                "its blobs hold {promised} bytes where its tree says {}",
+                node.bytes
+            );
+            return Err(RepositoryError::damaged(
+                FindingKind::TreeBroken,
+                "a file",
+                message,
+            ));
+        }
+        let mut read = futures_util::stream::iter(ranges)
+            .map(|range| self.fetch(range))
+            .buffered(RANGES_AHEAD);
+        while let Some(blobs) = read.next().await {
+            for blob in blobs? {
+                sink.send(blob).await.map_err(|_| {
+                    RepositoryError::new(
+                        RepositoryErrorKind::Aborted,
+                        "read",
+                        "a file",
+                        "its consumer went away",
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One blob's plaintext.
+    pub(crate) async fn blob(&self, kind: BlobKind, id: BlobId) -> Result<Bytes, RepositoryError> {
+        let location = self.locate(kind, &id)?;
+        let range = Range {
+            first: location,
+            end: u64::from(location.offset) + u64::from(location.length),
+            blobs: vec![(id, location)],
+        };
+        let blobs = self.fetch(range).await?;
+        Ok(blobs.into_iter().next().unwrap_or_default())
+    }
+
+    fn locate(&self, kind: BlobKind, id: &BlobId) -> Result<Location, RepositoryError> {
+        self.index.locate(kind, id).ok_or_else(|| {
+            RepositoryError::damaged(
+                FindingKind::BlobMissing,
+                format!("blob {id}"),
+                "no index names it",
+            )
+        })
+    }
+
+    fn ranges(&self, content: &[BlobId]) -> Result<Vec<Range>, RepositoryError> {
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut plain_bytes = 0;
+        for id in content {
+            let location = self.locate(BlobKind::Data, id)?;
+            let end = u64::from(location.offset) + u64::from(location.length);
+            plain_bytes += location.plain_bytes();
+            match ranges.last_mut() {
+                Some(range)
+                    if range.first.pack == location.pack
+                        && range.end == u64::from(location.offset)
+                        && plain_bytes <= RANGE_PLAIN_BYTES =>
+                {
+                    range.end = end;
+                    range.blobs.push((*id, location));
+                }
+                _ => {
+                    plain_bytes = location.plain_bytes();
+                    ranges.push(Range {
+                        first: location,
+                        end,
+                        blobs: vec![(*id, location)],
+                    });
+                }
+            }
+        }
+        Ok(ranges)
+    }
+
+    async fn fetch(&self, range: Range) -> Result<Vec<Bytes>, RepositoryError> {
+        let key = layout::pack(&range.first.pack);
+        let start = u64::from(range.first.offset);
+        let bytes = self
+            .repository
+            .store()
+            .get_range(&key, start..range.end)
+            .await
+            .map_err(|error| missing(error, &key))?;
+        let cipher = Arc::clone(self.repository.cipher());
+        off_runtime(move || {
+            let damaged = |kind, id: &BlobId, detail: String| {
+                RepositoryError::damaged(
+                    kind,
+                    key.clone(),
+                    format!("blob {}: {detail}", id.short()),
+                )
+            };
+            let mut opener = BlobOpener::new().map_err(|e| {
+                RepositoryError::new(
+                    RepositoryErrorKind::Unsupported,
+                    "read",
+                    &key,
+                    e.to_string(),
+                )
+            })?;
+            // In place where this is the only reference, which it is unless the store keeps one.
+            let mut sealed = BytesMut::from(bytes);
+            let mut blobs = Vec::with_capacity(range.blobs.len());
+            for (id, location) in &range.blobs {
+                if sealed.len() < location.length as usize {
+                    let detail = "its pack ends inside it".to_owned();
+                    return Err(damaged(FindingKind::WrongSize, id, detail));
+                }
+                let mut one = sealed.split_to(location.length as usize);
+                let mut plaintext = Vec::new();
+                opener
+                    .open(
+                        &mut one,
+                        location.uncompressed,
+                        id,
+                        &cipher.0,
+                        &mut plaintext,
+                    )
+                    .map_err(|fault| damaged(fault.kind, id, fault.detail))?;
+                blobs.push(Bytes::from(plaintext));
+            }
+            Ok(blobs)
+        })
+        .await
+    }
+}

@@ -1,0 +1,99 @@
+//! One contract for every store and every wrapper.
+
+#![allow(clippy::unwrap_used)]
+
+mod suite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use logisedge_storage::{
+    Fault, Faulty, FolderStore, ObjectStore, Prefixed, RetryPolicy, Retrying, S3Store,
+};
+
+fn folder() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::new(folder.path()).unwrap();
+    (folder, Arc::new(store))
+}
+
+fn impatient(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    let policy = RetryPolicy {
+        tries_max: 4,
+        delay_first: Duration::from_millis(1),
+        delay_max: Duration::from_millis(2),
+    };
+    Arc::new(Retrying::with_policy(store, policy))
+}
+
+async fn s3() -> aws_sdk_s3::Client {
+    assert!(
+        std::env::var_os("AWS_ENDPOINT_URL").is_some(),
+        "AWS_ENDPOINT_URL is not set: run tests/run, which starts an emulator of S3"
+    );
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .load()
+        .await;
+    let config = aws_sdk_s3::config::Builder::from(&config)
+        .force_path_style(true)
+        .retry_config(RetryConfig::disabled());
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+/// A bucket of its own for each test.
+async fn bucket(client: &aws_sdk_s3::Client) -> String {
+    let name = format!("contract-{:016x}", getrandom::u64().unwrap());
+    client.create_bucket().bucket(&name).send().await.unwrap();
+    name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_holds_the_contract() {
+    let (_folder, store) = folder();
+    suite::holds(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefixed_folder_holds_the_contract() {
+    let (_folder, store) = folder();
+    let inside: Arc<dyn ObjectStore> = Arc::new(Prefixed::new(store.clone(), "/some/where/"));
+    suite::holds(inside).await;
+    assert_eq!(store.list_folders("").await.unwrap(), ["some/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_hide_failures_that_changed_nothing() {
+    let (_folder, store) = folder();
+    let faulty = Arc::new(Faulty::new(store, Fault::FirstTries(2)));
+    suite::holds(impatient(faulty)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_hide_lost_answers() {
+    let (_folder, store) = folder();
+    let faulty = Arc::new(Faulty::new(store, Fault::LostAnswers(1)));
+    suite::holds(impatient(faulty)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_holds_the_contract() {
+    let client = s3().await;
+    let bucket = bucket(&client).await;
+    suite::holds(Arc::new(S3Store::new(client, bucket, ""))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_below_a_prefix_with_retries_holds_the_contract() {
+    let client = s3().await;
+    let bucket = bucket(&client).await;
+    let whole = S3Store::new(client.clone(), &bucket, "");
+    suite::holds(impatient(Arc::new(S3Store::new(client, &bucket, "/a/b/")))).await;
+    assert_eq!(whole.list_folders("").await.unwrap(), ["a/"]);
+}

@@ -17,6 +17,8 @@ pub mod presets;
 pub mod retention;
 pub mod retry;
 pub mod run;
+#[cfg(test)]
+mod samples;
 pub mod schedule;
 pub mod scope;
 pub mod snapshot;

@@ -1,5 +1,8 @@
 //! Plans: what would be done, as serialisable values that can be shown first.
 
+#[cfg(test)]
+mod tests;
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 

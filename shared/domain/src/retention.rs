@@ -1,12 +1,15 @@
 //! Retention: which snapshots stay, which go, and why.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
-use crate::format::counted;
+use crate::format::{counted, instant};
 use crate::id::{ScheduleName, ScopeName, SnapshotId};
 use crate::plan::{PruneDecision, PrunePlan};
 use crate::snapshot::{SnapshotRecord, Trust};
@@ -114,6 +117,9 @@ impl Tier {
 /// - a damaged snapshot counts towards no number: it stays for the schedule's days (most of it may
 ///   still be readable), and at least until a newer one is verified.
 ///
+/// A snapshot whose deletion began may have lost bytes already: it goes, unless it is in use, and
+/// counts towards nothing.
+///
 /// Snapshots of other scopes are passed over. The answer does not depend on their order.
 pub fn plan_prune(
     scope: &ScopeName,
@@ -133,21 +139,23 @@ pub fn plan_prune(
     for snapshot in snapshots.iter().filter(|s| in_use.contains(&s.id)) {
         keep(snapshot, "in use".to_owned());
     }
-    if let Some((snapshot, reason)) = last_resort(&snapshots) {
+    let whole = snapshots.iter().filter(|s| s.deleting_since.is_none());
+    let whole: Vec<&SnapshotRecord> = whole.copied().collect();
+    if let Some((snapshot, reason)) = last_resort(&whole) {
         keep(snapshot, reason.to_owned());
     }
-    let verified = snapshots.iter().position(|s| s.trust == Trust::Verified);
-    for snapshot in &snapshots[..verified.unwrap_or(snapshots.len())] {
+    let verified = whole.iter().position(|s| s.trust == Trust::Verified);
+    for snapshot in &whole[..verified.unwrap_or(whole.len())] {
         if snapshot.trust == Trust::Damaged {
             keep(snapshot, "damaged, but no newer one is verified".to_owned());
         }
     }
     for (schedule, retention) in retentions {
         let own = |s: &&&SnapshotRecord| s.schedule.as_ref() == Some(schedule);
-        let own: Vec<&SnapshotRecord> = snapshots.iter().filter(own).copied().collect();
+        let own: Vec<&SnapshotRecord> = whole.iter().filter(own).copied().collect();
         apply(retention, &own, now, &mut keep);
     }
-    for snapshot in &snapshots {
+    for snapshot in &whole {
         match &snapshot.schedule {
             None => keep(snapshot, "no schedule's retention applies to it".to_owned()),
             Some(gone) if !retentions.contains_key(gone) => {
@@ -233,6 +241,9 @@ fn apply(
 }
 
 fn why_not(snapshot: &SnapshotRecord, retentions: &BTreeMap<ScheduleName, Retention>) -> String {
+    if let Some(since) = snapshot.deleting_since {
+        return format!("its deletion began at {}", instant(since));
+    }
     if snapshot.trust == Trust::Damaged {
         return "damaged, and a newer one is verified".to_owned();
     }

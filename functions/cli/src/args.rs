@@ -176,9 +176,9 @@ pub(crate) struct To {
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Restore into PostgreSQL although roles that own things or hold rights there are missing;
-    /// everything then belongs to the connecting role.
+    /// what they owned then belongs to the connecting role.
     #[arg(long)]
-    pub(crate) no_owner: bool,
+    pub(crate) skip_missing_roles: bool,
     /// Parallel connections into PostgreSQL.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) connections: u32,

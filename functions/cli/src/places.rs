@@ -9,11 +9,11 @@ use logisedge_domain::scope::Selection;
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::Password;
 use logisedge_runtime::Aws;
-use logisedge_sources::folder::FolderTarget;
+
 use logisedge_sources::postgres::{PostgresOptions, PostgresSource, PostgresTarget};
-use logisedge_sources::script::ScriptTarget;
-use logisedge_sources::sqlite::{SqliteSource, SqliteTarget};
-use logisedge_sources::{Source, Target};
+
+
+use logisedge_sources::{FolderTarget, ScriptTarget, Source, SqliteSource, SqliteTarget, Target};
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::args::{At, To};
@@ -44,7 +44,9 @@ pub(crate) fn target(to: &To) -> Result<Arc<dyn Target>, CliError> {
     if is_postgres(text) {
         let mut options = PostgresOptions::from_url(text)?;
         options.connections = to.connections as usize;
-        return Ok(Arc::new(PostgresTarget::new(options).no_owner(to.no_owner)));
+        let target = PostgresTarget::new(options);
+        let target = if to.skip_missing_roles { target.skip_missing_roles() } else { target };
+        return Ok(Arc::new(target));
     }
     if let Some(path) = text.strip_prefix("sqlite:") {
         return Ok(Arc::new(SqliteTarget::new(path)));

@@ -62,6 +62,8 @@ impl TableComparison {
 pub struct Restored {
     /// Every table beside its source. None for targets that hold no database.
     pub tables: Option<Vec<TableComparison>>,
+    /// What could not be restored as it was and why, for people.
+    pub warnings: Vec<String>,
     /// Bytes written into the target.
     pub bytes: u64,
     /// Time for the restore itself, without the comparison.
@@ -140,7 +142,8 @@ impl Opened {
 
         let stopwatch = Stopwatch::now();
         let tables = target.read_back(&self.manifest).await?.map(|found| self.beside(found));
-        Ok(Restored { tables, bytes, restoring, comparing: stopwatch.elapsed() })
+        let warnings = target.warnings();
+        Ok(Restored { tables, warnings, bytes, restoring, comparing: stopwatch.elapsed() })
     }
 
     /// The files that hold rows, in the order in which they are to be loaded, and the small ones.

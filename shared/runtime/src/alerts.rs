@@ -45,7 +45,7 @@ impl Aws {
                 }
                 Some(e) => (
                     e.meta().message().unwrap_or("the service refused").to_owned(),
-                    if e.is_internal_error_exception() || e.is_throttled_exception() {
+                    if e.is_internal_error_exception() || e.is_kms_throttling_exception() {
                         Retry::SOON
                     } else {
                         Retry::Permanent

@@ -8,13 +8,13 @@ use crate::{Aws, RuntimeError, RuntimeErrorKind};
 
 /// Entries of one PutEvents request:
 /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>.
-pub const PUT_EVENTS_ENTRIES_MAX: usize = 10;
+pub(crate) const PUT_EVENTS_ENTRIES_MAX: usize = 10;
 
 /// The `source` of what an operator's command line asks for.
-pub const CLI_SOURCE: &str = "logisedge.cli";
+pub(crate) const CLI_SOURCE: &str = "logisedge.cli";
 
 /// The `detail-type` of a request to the dispatcher.
-pub const DISPATCH_REQUESTED: &str = "DispatchRequested";
+pub(crate) const DISPATCH_REQUESTED: &str = "DispatchRequested";
 
 impl Aws {
     /// Publishes events. An error says that at least one did not reach the bus; the others did, and

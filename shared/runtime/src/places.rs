@@ -7,7 +7,7 @@ use logisedge_domain::config::{LocationConfig, SourceConfig};
 use logisedge_repository::Password;
 use logisedge_sources::Source;
 use logisedge_sources::postgres::{PostgresOptions, PostgresSource};
-use logisedge_sources::sqlite::SqliteSource;
+use logisedge_sources::SqliteSource;
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::{Aws, RuntimeError, RuntimeErrorKind};

@@ -145,6 +145,11 @@ pub trait Target: Debug + Send + Sync {
         schema: &BTreeMap<String, Bytes>,
     ) -> Result<(), SourceError>;
 
+    /// What could not be restored as it was and why, for people; complete after [`Self::finish`].
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads the restored tables back: rows and content hash of each entry of
     /// `manifest.tables`, in that order, so that a caller can compare. None for targets that
     /// hold no database (a folder, an SQL script).

@@ -60,7 +60,8 @@ pub(crate) async fn into_target(
 }
 
 fn text(restored: &Restored, to: &str) -> String {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> =
+        restored.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     if let Some(tables) = &restored.tables {
         lines.push(table(
             &["TABLE", "ROWS IN SNAPSHOT", "ROWS RESTORED", "CONTENT"],

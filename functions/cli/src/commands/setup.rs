@@ -65,7 +65,8 @@ fn source(setup: &Setup) -> Result<SourceConfig, CliError> {
 
 fn postgres(url: &str, setup: &Setup) -> Result<SourceConfig, CliError> {
     let options = PostgresOptions::from_url(url)?;
-    if options.has_password_in_url() {
+    let user_info = url.rsplit_once('@').map_or("", |(before, _)| before);
+    if user_info.matches(':').count() > 1 {
         return Err(CliError::refused(
             "the URL holds a password, which would end in the file: leave it out and name a secret \
              of Secrets Manager with --database-secret",

@@ -129,9 +129,10 @@ fn needs_sql() -> String {
                 ON d.classid = 'pg_class'::regclass AND c.oid = d.objid \
             WHERE d.refclassid IN ('pg_class'::regclass, 'pg_type'::regclass)), \
          kept(oid) AS (\
-            SELECT needed FROM edge WHERE dependent = 0 \
+            SELECT needed FROM edge WHERE dependent = 0 AND needed IS NOT NULL \
             UNION SELECT unnest($1::oid[]) \
-            UNION SELECT edge.needed FROM kept JOIN edge ON edge.dependent = kept.oid) \
+            UNION SELECT edge.needed FROM kept JOIN edge ON edge.dependent = kept.oid \
+                WHERE edge.needed IS NOT NULL) \
          SELECT c.oid, n.nspname::text, c.relname::text, c.oid IN (SELECT oid FROM kept) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OF_USERS} AND {NO_MEMBER} \

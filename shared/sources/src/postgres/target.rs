@@ -318,12 +318,19 @@ impl Target for PostgresTarget {
             .await
     }
 
+    fn warnings(&self) -> Vec<String> {
+        Self::warnings(self)
+    }
+
     async fn read_back(
         &self,
         manifest: &Manifest,
     ) -> Result<Option<Vec<(u64, ContentHash)>>, SourceError> {
         // All are asked for at once; the turns let only as many run as there are connections.
-        let reads = manifest.tables.iter().map(|entry| self.read_back_table(entry));
+        let reads = manifest
+            .tables
+            .iter()
+            .map(|entry| self.read_back_table(entry));
         let results = try_join_all(reads).await?;
         Ok(Some(results))
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use logisedge_domain::event::EVENT_SOURCE;
+use serde_json::{Value, json};
 
 use crate::{resources, template};
 
@@ -144,10 +145,15 @@ fn each_function_reaches_the_backups_as_far_as_it_must() {
         ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
     );
     assert_eq!(reach("VerifyRole"), ["s3:GetObject", "s3:ListBucket"]);
-    assert_eq!(
-        reach("PruneRole"),
-        ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"]
-    );
+    assert_eq!(reach("PruneRole"), ["s3:DeleteObject", "s3:ListBucket"]);
+}
+
+#[test]
+fn only_who_opens_repositories_gets_their_password() {
+    let template = template();
+    let may = |role: &str| allowed(&template, role).contains("secretsmanager:GetSecretValue");
+    assert!(may("BackupRole") && may("VerifyRole"));
+    assert!(!may("DispatcherRole") && !may("PruneRole"));
 }
 
 #[test]
@@ -178,6 +184,7 @@ fn no_function_administers_what_it_uses() {
                 .iter()
                 .any(|start| verb.starts_with(start));
             let daily = [
+                "dynamodb:BatchWriteItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:PutItem",
                 "dynamodb:UpdateItem",
@@ -197,36 +204,23 @@ fn no_function_administers_what_it_uses() {
 }
 
 #[test]
-fn only_who_publishes_may_publish_and_only_its_own_events() {
+fn functions_publish_the_products_events_on_its_bus_and_nothing_else() {
     let template = template();
-    let kinds = |role: &str| -> Vec<String> {
-        let policies = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
-        let statements = policies["Statement"].as_array().expect("statements");
-        let Some(publish) = statements
-            .iter()
-            .find(|s| s["Action"] == "events:PutEvents")
-        else {
-            return Vec::new();
-        };
-        let condition = &publish["Condition"]["StringEquals"];
-        assert_eq!(condition["events:source"], "logisedge.backup", "{role}");
-        let kinds = as_list(&condition["events:detail-type"]);
-        kinds
-            .iter()
-            .map(|kind| kind.as_str().expect("a text").to_owned())
-            .collect()
-    };
-    assert_eq!(
-        kinds("DispatcherRole"),
-        ["BackupRequested", "VerifyRequested", "PruneRequested"]
-    );
-    assert_eq!(kinds("BackupRole"), ["SnapshotCommitted"]);
-    for role in ["VerifyRole", "PruneRole"] {
-        assert!(
-            !allowed(&template, role).contains("events:PutEvents"),
-            "{role}"
-        );
-    }
+    let outbox = &template["Resources"]["OutboxAccess"]["Properties"]["PolicyDocument"];
+    let publish = &outbox["Statement"][0];
+    assert_eq!(publish["Action"], "events:PutEvents");
+    assert_eq!(publish["Resource"], json!({ "Fn::GetAtt": ["Bus", "Arn"] }));
+    let condition = &publish["Condition"]["StringEquals"];
+    assert_eq!(condition["events:source"], EVENT_SOURCE);
+    let listed = as_list(&condition["events:detail-type"]);
+    let allowed: BTreeSet<&str> = listed.iter().filter_map(Value::as_str).collect();
+    let ours = [
+        "BackupRequested",
+        "PruneRequested",
+        "SnapshotCommitted",
+        "VerifyRequested",
+    ];
+    assert_eq!(allowed, BTreeSet::from(ours));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Identifiers as distinct types, so that one cannot be passed for another.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +12,9 @@ use crate::Instant;
 
 /// Longest name of a scope, schedule, source or location, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
+
+/// Letters and digits of a manual run's token that its id holds: more than a UUID has.
+pub const TOKEN_CHARS_MAX: usize = 48;
 
 /// Why a text is not the id that it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,9 +126,11 @@ impl RunId {
         Self(format!("{schedule}.{}.{scope}", compact(slot)))
     }
 
-    /// A run that an operator asked for. The token makes a repeated request recognisable.
+    /// A run that an operator asked for. The token makes a repeated request recognisable; its first
+    /// [`TOKEN_CHARS_MAX`] letters and digits count, without case.
     pub fn manual(token: &str, requested_at: Instant, scope: &ScopeName) -> Self {
-        let token: String = token.chars().filter(char::is_ascii_alphanumeric).collect();
+        let token = token.chars().filter(char::is_ascii_alphanumeric);
+        let token: String = token.take(TOKEN_CHARS_MAX).collect();
         Self(format!(
             "manual-{}.{}.{scope}",
             token.to_ascii_lowercase(),
@@ -141,7 +149,10 @@ impl TryFrom<String> for RunId {
     fn try_from(text: String) -> Result<Self, IdError> {
         let well_formed = {
             let parts: Vec<&str> = text.split('.').collect();
-            parts.len() == 3 && is_name(parts[2]) && parse_compact(parts[1]).is_some()
+            parts.len() == 3
+                && is_name(parts[0])
+                && is_name(parts[2])
+                && parse_compact(parts[1]).is_some_and(|at| compact(at) == parts[1])
         };
         if well_formed {
             Ok(Self(text))
@@ -292,12 +303,11 @@ fn chain_time(path: &str) -> Option<Instant> {
 impl TryFrom<String> for ChainPath {
     type Error = IdError;
     fn try_from(text: String) -> Result<Self, IdError> {
-        let parts: Vec<&str> = text.split('/').collect();
-        let valid = parts.len() == 3
-            && is_name(parts[0])
-            && chrono::NaiveDate::parse_from_str(parts[1], "%Y-%m-%d").is_ok()
-            && parts[2].starts_with("full_")
-            && chain_time(&text).is_some();
+        // Only what `new` writes is read: the day and the time name the same instant.
+        let scope = text.split('/').next().unwrap_or_default();
+        let valid = is_name(scope)
+            && chain_time(&text)
+                .is_some_and(|at| Self::new(&ScopeName(scope.to_owned()), at).0 == text);
         if valid {
             Ok(Self(text))
         } else {

@@ -95,6 +95,12 @@ fn read(root: Section<'_, '_>) -> Config {
     };
     for (key, section) in root.named("schedules") {
         let schedule_name = name(root.reader, &key, |text| ScheduleName::new(text));
+        if key.value.starts_with("manual-") {
+            key.problem(
+                root.reader,
+                "names of runs that people ask for begin with manual-; take another",
+            );
+        }
         config
             .schedules
             .extend(schedules::read(schedule_name, section, &known));

@@ -163,7 +163,8 @@ impl Expression {
         let left = std::mem::take(&mut this.conditions).join(" AND ");
         let mut this = b(this);
         let right = std::mem::replace(&mut this.conditions, before).join(" AND ");
-        this.conditions.push(format!("(({left}) OR ({right}))"));
+        // AND binds tighter than OR, and DynamoDB refuses parentheses that change nothing.
+        this.conditions.push(format!("({left} OR {right})"));
         this
     }
 

@@ -1,0 +1,11 @@
+//! The catalog against DynamoDB: every test makes a table of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod attempts;
+mod configuration;
+mod keys;
+mod outbox;
+mod sequences;
+mod snapshots;
+mod support;

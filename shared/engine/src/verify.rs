@@ -11,7 +11,7 @@ use logisedge_domain::alert::Alert;
 use logisedge_domain::finding::{Finding, FindingKind};
 use logisedge_domain::manifest::{MANIFEST_VERSION, Manifest, RowFormat, TableEntry};
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
-use logisedge_repository::check::{CheckReport, check_snapshot};
+use logisedge_repository::check::{CheckProgress, CheckReport, check_snapshot};
 use logisedge_repository::{BlobId, FileNode, Options, Password, Reader, Repository};
 use logisedge_sources::{RowFold, RowHasher, RowPiece, add};
 use logisedge_storage::{ObjectStore, Prefixed};
@@ -75,12 +75,10 @@ pub async fn verify(
         seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id, piece);
     });
     let counted = progress.clone();
-    let on_pack = Arc::new(move |done: u64, all: u64, bytes: u64| {
-        counted.expect(0, all);
-        counted.add_bytes(bytes);
-        if done > 0 {
-            counted.add_part();
-        }
+    let on_pack = Arc::new(move |step: CheckProgress| {
+        counted.expect(0, step.packs);
+        counted.add_bytes(step.pack_bytes);
+        counted.add_part();
     });
     let mut report = check_snapshot(&repository, record.id, on_blob, on_pack).await?;
     let pieces = std::mem::take(&mut *pieces.lock().unwrap_or_else(PoisonError::into_inner));

@@ -13,8 +13,9 @@ use super::tls;
 use crate::{SourceError, SourceErrorKind};
 use logisedge_domain::config::SslMode;
 
-/// How long `pg_dump` waits for a lock that someone asked for in between.
-const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
+/// How long `pg_dump` waits for locks. The tables are locked already, so all it can wait for is
+/// someone who in turn waits for this backup: waiting longer would not help.
+const LOCK_WAIT: &str = "--lock-wait-timeout=3s";
 
 fn trouble(message: impl Into<String>) -> SourceError {
     failed(
@@ -104,6 +105,14 @@ pub(super) async fn section(
         .map_err(|error| trouble(format!("it cannot be run ({error})")))?;
     drop(authorities);
     let complaints = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if !output.status.success() && complaints.contains("LOCK TABLE") {
+        return Err(failed(
+            SourceErrorKind::Busy,
+            "dump the schema with",
+            "pg_dump",
+            format!("a table is locked: {complaints}"),
+        ));
+    }
     if !output.status.success() {
         return Err(trouble(format!(
             "it ended with {}: {complaints}",
@@ -127,6 +136,7 @@ fn environment(
         .env("PGPORT", options.port.to_string())
         .env("PGUSER", &options.user)
         .env("PGDATABASE", &options.database)
+        .env("LC_ALL", "C")
         .env("PGAPPNAME", &options.application_name)
         .env(
             "PGCONNECT_TIMEOUT",

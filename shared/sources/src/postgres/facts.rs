@@ -10,7 +10,7 @@ use super::catalog::{self, ForeignKey, Table};
 use super::failure::refused;
 use super::files::{self, Content};
 use super::options::PostgresOptions;
-use super::source::Opened;
+use super::source::Taken;
 use super::{dump, large_objects, quote, scope};
 use crate::{OpenSnapshot, Part, SourceError, TableFacts};
 
@@ -23,15 +23,15 @@ pub(super) struct Facts {
 /// Asks catalogs and `pg_dump` under the snapshot.
 pub(super) async fn gather(
     options: &PostgresOptions,
-    opened: &Opened,
+    client: &Client,
+    taken: &Taken,
     selection: &Selection,
-    pg_dump: String,
+    pg_dump: &str,
 ) -> Result<Facts, SourceError> {
-    let client = &opened.coordinator.client;
     let place = options.place();
     let said = |error: Error| refused("read the catalog of", place.clone(), error);
     let everything = *selection == Selection::Everything;
-    let oids: Vec<u32> = opened.tables.iter().map(|table| table.oid).collect();
+    let oids: Vec<u32> = taken.tables.iter().map(|table| table.oid).collect();
     let selected: BTreeSet<u32> = oids.iter().copied().collect();
     let around = match everything {
         true => None,
@@ -65,7 +65,7 @@ pub(super) async fn gather(
     };
     let roles = catalog::roles(client).await.map_err(said)?;
     let wanted = dump::Wanted {
-        snapshot: &opened.snapshot,
+        snapshot: &taken.snapshot,
         excluded: around.as_ref().map_or(&[], |around| &around.excluded),
         everything,
     };
@@ -75,7 +75,7 @@ pub(super) async fn gather(
     )?;
 
     // Biggest first, so that the last to be read is small; parents without rows at the end.
-    let mut tables = opened.tables.clone();
+    let mut tables = taken.tables.clone();
     tables.sort_by(|a, b| {
         (a.partitioned, b.bytes, &a.schema, &a.name).cmp(&(
             b.partitioned,
@@ -97,7 +97,7 @@ pub(super) async fn gather(
         tables: &tables[..with_rows],
     })?;
     let mut details = details(client).await.map_err(said)?;
-    details.insert("pg_dump".to_owned(), pg_dump);
+    details.insert("pg_dump".to_owned(), pg_dump.to_owned());
     details.insert(
         "roles".to_owned(),
         serde_json::Value::from(roles.clone()).to_string(),
@@ -122,11 +122,11 @@ pub(super) async fn gather(
         encoding: row.get(1),
         database: row.get(2),
         details,
-        taken_at: opened.taken_at,
+        taken_at: taken.taken_at,
         tables: table_facts(&tables, with_rows, has_large_objects),
         parts,
         files,
-        outside_references: edges(&opened.tables, &outside),
+        outside_references: edges(&taken.tables, &outside),
         notes,
     };
     Ok(Facts { open, statements })

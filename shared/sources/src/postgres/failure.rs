@@ -73,8 +73,9 @@ fn kind(state: &SqlState) -> SourceErrorKind {
 
 /// Words for a connection that broke.
 fn broken(error: &tokio_postgres::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("the connection broke ({cause})"),
-        None => "the connection broke".to_owned(),
-    }
+    let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})"));
+    format!(
+        "the connection broke{}: the server stopped, someone ended the session, or the network failed",
+        cause.unwrap_or_default()
+    )
 }

@@ -47,7 +47,7 @@ pub(super) async fn run(
             format!("{} of the snapshot", path.trim_start_matches('/')),
             error,
         );
-        error.message = format!("{} in: {}", error.message, excerpt(statement));
+        error.message = format!("{}; the statement: {}", error.message, excerpt(statement));
         return Err(error);
     }
     Ok(tolerated)

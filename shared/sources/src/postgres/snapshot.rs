@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::failure::{failed, refused};
 use super::options::PostgresOptions;
 use super::session::Session;
-use super::source::Opened;
+use super::source::Connections;
 use crate::{BUFFER_BYTES, OpenSnapshot, Part, SourceError, SourceErrorKind, SourceSnapshot};
 
 /// A consistent snapshot with its connections.
@@ -28,13 +28,13 @@ pub(super) struct PostgresSnapshot {
 }
 
 impl PostgresSnapshot {
-    pub(super) fn new(options: &PostgresOptions, opened: Opened, facts: Facts) -> Self {
-        let connections = opened.workers.len();
+    pub(super) fn new(options: &PostgresOptions, open: Connections, facts: Facts) -> Self {
+        let connections = open.workers.len();
         Self {
             facts,
             place: options.place(),
-            coordinator: opened.coordinator,
-            free: Mutex::new(opened.workers),
+            coordinator: open.coordinator,
+            free: Mutex::new(open.workers),
             turns: Semaphore::new(connections),
             connections,
         }

@@ -24,6 +24,9 @@ use crate::{Source, SourceError, SourceErrorKind, SourceSnapshot};
 /// Times that opening starts over because tables came or went meanwhile.
 const OPEN_TRIES: usize = 10;
 
+/// How long others get to do what they wait for before opening starts over.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Tables named in one LOCK statement.
 const LOCKS_AT_ONCE: usize = 500;
 
@@ -42,11 +45,17 @@ impl PostgresSource {
     }
 }
 
-/// The connections of a snapshot, locks held and snapshot shared.
-pub(super) struct Opened {
+/// The connections of a snapshot.
+pub(super) struct Connections {
+    /// Holds the locks and the exported snapshot until the end.
     pub(super) coordinator: Session,
+    /// Read rows.
     pub(super) workers: Vec<Session>,
-    /// Selected tables, by schema and name.
+}
+
+/// What the connections share.
+pub(super) struct Taken {
+    /// Selected tables, by schema and name, all locked.
     pub(super) tables: Vec<Table>,
     /// The exported snapshot's id.
     pub(super) snapshot: String,
@@ -57,45 +66,34 @@ pub(super) struct Opened {
 impl Source for PostgresSource {
     async fn open(&self, selection: &Selection) -> Result<Box<dyn SourceSnapshot>, SourceError> {
         let options = &self.options;
+        let place = options.place();
         let coordinator = Session::open(options).await?;
         let pg_dump = dump::version(&options.pg_dump, coordinator.version / 10_000).await?;
         let connect = (0..options.connections.max(1)).map(|_| Session::open(options));
         let workers = try_join_all(connect).await?;
-        let opened = self.share_snapshot(coordinator, workers, selection).await?;
-        let facts = facts::gather(options, &opened, selection, pg_dump).await?;
-        Ok(Box::new(PostgresSnapshot::new(options, opened, facts)))
-    }
-}
-
-impl PostgresSource {
-    /// Locks, takes the snapshot and shares it; starts over while tables come and go.
-    async fn share_snapshot(
-        &self,
-        coordinator: Session,
-        workers: Vec<Session>,
-        selection: &Selection,
-    ) -> Result<Opened, SourceError> {
-        let place = self.options.place();
+        let connections = Connections {
+            coordinator,
+            workers,
+        };
         for _ in 0..OPEN_TRIES {
-            let tables = scope::selected_tables(&coordinator.client, selection, &place).await?;
-            checks::all_readable(&coordinator.client, &tables, selection, &place).await?;
-            let taken = self.try_snapshot(&coordinator, &workers, &tables).await?;
-            if let Some((snapshot, taken_at)) = taken {
-                let now = scope::selected_tables(&coordinator.client, selection, &place).await?;
-                if now.iter().map(identity).eq(tables.iter().map(identity)) {
-                    return Ok(Opened {
-                        coordinator,
-                        workers,
-                        tables: now,
-                        snapshot,
-                        taken_at,
-                    });
+            if let Some(taken) = self.share_snapshot(&connections, selection).await? {
+                let client = &connections.coordinator.client;
+                match facts::gather(options, client, &taken, selection, &pg_dump).await {
+                    Ok(facts) => {
+                        return Ok(Box::new(PostgresSnapshot::new(options, connections, facts)));
+                    }
+                    // Someone waits for a table that is locked here, and pg_dump waits behind
+                    // them. Letting go is what helps.
+                    Err(error) if error.kind == SourceErrorKind::Busy => {
+                        tracing::info!(%error, "opening the snapshot starts over");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
-            for session in std::iter::once(&coordinator).chain(&workers) {
+            for session in std::iter::once(&connections.coordinator).chain(&connections.workers) {
                 session.run("unlock", &place, "ROLLBACK").await?;
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(PAUSE).await;
         }
         Err(failed(
             SourceErrorKind::Busy,
@@ -103,6 +101,35 @@ impl PostgresSource {
             place,
             format!("tables were created, dropped or altered during each of {OPEN_TRIES} tries"),
         ))
+    }
+}
+
+impl PostgresSource {
+    /// Locks, takes the snapshot and shares it. None: tables came or went meanwhile; the caller
+    /// rolls back and starts over.
+    async fn share_snapshot(
+        &self,
+        connections: &Connections,
+        selection: &Selection,
+    ) -> Result<Option<Taken>, SourceError> {
+        let place = self.options.place();
+        let Connections {
+            coordinator,
+            workers,
+        } = connections;
+        let tables = scope::selected_tables(&coordinator.client, selection, &place).await?;
+        checks::all_readable(&coordinator.client, &tables, selection, &place).await?;
+        let taken = self.try_snapshot(coordinator, workers, &tables).await?;
+        let Some((snapshot, taken_at)) = taken else {
+            return Ok(None);
+        };
+        let now = scope::selected_tables(&coordinator.client, selection, &place).await?;
+        let same = now.iter().map(identity).eq(tables.iter().map(identity));
+        Ok(same.then_some(Taken {
+            tables: now,
+            snapshot,
+            taken_at,
+        }))
     }
 
     /// One try. None: a table vanished, or someone waits to change one; the caller rolls back.

@@ -76,7 +76,7 @@ impl Event {
             version: EVENT_VERSION,
             event: self.clone(),
         };
-        serde_json::to_string(&envelope).unwrap_or_default()
+        serde_json::to_string(&envelope).expect("ids are texts, which JSON can hold")
     }
 
     /// Reads a `detail`.

@@ -10,6 +10,8 @@ pub mod config;
 pub mod event;
 pub mod finding;
 pub mod format;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod manifest;
 pub mod plan;

@@ -124,8 +124,9 @@ pub struct ContentHash(pub u128);
 impl TryFrom<String> for ContentHash {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        match (text.len(), u128::from_str_radix(&text, 16)) {
-            (32, Ok(sum)) => Ok(Self(sum)),
+        let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match u128::from_str_radix(&text, 16) {
+            Ok(sum) if digits => Ok(Self(sum)),
             _ => Err(format!("{text:?} is not 32 hexadecimal digits")),
         }
     }

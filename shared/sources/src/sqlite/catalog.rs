@@ -195,6 +195,13 @@ pub(super) fn statements(
     Ok(found)
 }
 
+/// The names of all views.
+pub(super) fn views(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    db.prepare("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY rowid")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
 /// One value of a pragma, as text.
 pub(super) fn pragma(db: &Connection, name: &str) -> rusqlite::Result<String> {
     db.pragma_query_value(None, name, |row| match row.get_ref(0)? {

@@ -38,9 +38,8 @@ pub(super) fn quoted_text(text: &str) -> String {
 
 /// 17 significant digits identify a double, and SQLite's reader gets them right in the middle of
 /// the range. Towards its ends (beyond about 1e±290) the reader's scaling may lose the last bit, so
-/// there the number is written as an integer and exact divisions or multiplications by 2^52.
+/// there the number is written as its integer mantissa and exact multiplications or divisions.
 fn append_real(out: &mut Vec<u8>, number: f64) {
-    const STEP: f64 = 4_503_599_627_370_496.0;
     let size = number.abs();
     let text = if number.is_nan() {
         // SQLite stores NaN as NULL, so this is never read from a file.
@@ -50,24 +49,33 @@ fn append_real(out: &mut Vec<u8>, number: f64) {
     } else if size == 0.0 || (1e-290..1e290).contains(&size) {
         format!("{number:.16e}")
     } else {
-        let (mut scaled, operator) = if size < 1.0 {
-            (number, '/')
-        } else {
-            (number, '*')
-        };
-        let mut steps = 0;
-        while !(scaled.trunc() == scaled && scaled.abs() < 2.0 * STEP) {
-            scaled = if operator == '/' {
-                scaled * STEP
-            } else {
-                scaled / STEP
-            };
-            steps += 1;
-        }
-        let step = format!("{operator}4503599627370496e0");
-        format!("({scaled:.0}e0{})", step.repeat(steps))
+        exact_real(number)
     };
     out.extend_from_slice(text.as_bytes());
+}
+
+/// `(mantissa*2^52*…)`: every factor is an integer below 2^53, which any reader takes exactly, and
+/// every product or quotient on the way is a double, so nothing is ever rounded.
+fn exact_real(number: f64) -> String {
+    const FRACTION_BITS: u32 = 52;
+    let bits = number.to_bits();
+    let fraction = bits & ((1 << FRACTION_BITS) - 1);
+    let biased = (bits >> FRACTION_BITS) as i32 & 0x7FF;
+    let (mantissa, exponent) = match biased {
+        0 => (fraction, -1074),
+        _ => (fraction | 1 << FRACTION_BITS, biased - 1075),
+    };
+    let operator = if exponent < 0 { '/' } else { '*' };
+    let sign = if number < 0.0 { "-" } else { "" };
+    let mut text = format!("({sign}{mantissa}e0");
+    let mut left = exponent.unsigned_abs();
+    while left > 0 {
+        let step = left.min(FRACTION_BITS);
+        text.push_str(&format!("{operator}{}e0", 1_u64 << step));
+        left -= step;
+    }
+    text.push(')');
+    text
 }
 
 fn append_hex(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -248,6 +248,13 @@ fn open_tables(source: &SqliteSource, selection: &Selection) -> Result<Snapshot,
             scripts::listed(&names)
         ));
     }
+    let views = catalog::views(&db).map_err(said(path))?;
+    if !views.is_empty() {
+        facts.notes.push(format!(
+            "views are carried only with the full database: {}",
+            scripts::listed(&views)
+        ));
+    }
     add_parts(&mut facts, &carried);
     let files = || -> rusqlite::Result<_> {
         Ok((

@@ -38,7 +38,10 @@ struct Building {
 impl SqliteTarget {
     /// The file at `path`; its folder must exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), building: Arc::new(Mutex::new(None)) }
+        Self {
+            path: path.into(),
+            building: Arc::new(Mutex::new(None)),
+        }
     }
 
     /// Runs `work` where blocking is allowed.
@@ -77,11 +80,16 @@ fn state_of(path: &Path) -> Result<TargetState, SourceError> {
             SourceErrorKind::NotFound,
             "restore to",
             path.display().to_string(),
-            format!("the folder {} does not exist; make it first", folder.display()),
+            format!(
+                "the folder {} does not exist; make it first",
+                folder.display()
+            ),
         ));
     }
     let facts = match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(TargetState::Empty),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(TargetState::Empty);
+        }
         Err(error) => return Err(failure::of_system("restore to", path, error)),
         Ok(facts) => facts,
     };
@@ -106,10 +114,22 @@ fn state_of(path: &Path) -> Result<TargetState, SourceError> {
         Ok((_, 0)) => Ok(TargetState::Empty),
         Ok((tables, _)) => {
             let names: Vec<_> = tables.into_iter().map(|table| table.name).collect();
-            Ok(TargetState::Occupied(format!("{} tables ({})", names.len(), scripts::listed(&names))))
+            Ok(TargetState::Occupied(format!(
+                "{} tables ({})",
+                names.len(),
+                scripts::listed(&names)
+            )))
         }
-        Err(error) if matches!(error.kind, SourceErrorKind::Unsupported | SourceErrorKind::Failed) => {
-            Ok(TargetState::Occupied(format!("a file of {} bytes that is no readable SQLite database", facts.len())))
+        Err(error)
+            if matches!(
+                error.kind,
+                SourceErrorKind::Unsupported | SourceErrorKind::Failed
+            ) =>
+        {
+            Ok(TargetState::Occupied(format!(
+                "a file of {} bytes that is no readable SQLite database",
+                facts.len()
+            )))
         }
         Err(error) => Err(error),
     }
@@ -133,7 +153,10 @@ fn begin(
             SourceErrorKind::Unsupported,
             "restore to",
             path.display().to_string(),
-            format!("the snapshot is of a {} database; restore it to one of that kind, to a folder or to a .sql file", manifest.source.engine),
+            format!(
+                "the snapshot is of a {} database; restore it to one of that kind, to a folder or to a .sql file",
+                manifest.source.engine
+            ),
         ));
     }
     if let (TargetState::Occupied(what), false) = (state_of(path)?, overwrite) {
@@ -152,45 +175,74 @@ fn begin(
     let rows = match schema.get(scripts::PRE_DATA) {
         None => None,
         Some(script) => {
-            let db = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(said(path))?;
+            let db = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .map_err(said(path))?;
             // The file becomes visible only once it is whole and synced, so it needs no journal.
-            db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;").map_err(said(path))?;
+            db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+                .map_err(said(path))?;
             run(&db, path, scripts::PRE_DATA, script)?;
             db.execute_batch("BEGIN").map_err(said(path))?;
             Some(db)
         }
     };
-    Ok(Building { file, rows, overwrite })
+    Ok(Building {
+        file,
+        rows,
+        overwrite,
+    })
 }
 
 /// Runs a script of the snapshot.
 fn run(db: &Connection, path: &Path, name: &str, script: &[u8]) -> Result<(), SourceError> {
     let text = std::str::from_utf8(script).map_err(|error| SourceError {
         source: Some(Box::new(error)),
-        ..failure::of(SourceErrorKind::Failed, "restore", path.display().to_string(), format!("{name} of the snapshot is not UTF-8"))
+        ..failure::of(
+            SourceErrorKind::Failed,
+            "restore",
+            path.display().to_string(),
+            format!("{name} of the snapshot is not UTF-8"),
+        )
     })?;
     db.execute_batch(text).map_err(|error| {
         let error = failure::of_sqlite("restore", path.display().to_string(), error);
-        SourceError { message: format!("{name}: {}", error.message), ..error }
+        SourceError {
+            message: format!("{name}: {}", error.message),
+            ..error
+        }
     })
 }
 
 /// Runs each line of `file`, which must be an `INSERT`.
 fn load_rows(db: &Connection, path: &Path, file: &mut RestoreFile) -> Result<(), SourceError> {
     let refused = |message: String| {
-        failure::of(SourceErrorKind::Failed, "restore", path.display().to_string(), format!("{}: {message}", file.path))
+        failure::of(
+            SourceErrorKind::Failed,
+            "restore",
+            path.display().to_string(),
+            format!("{}: {message}", file.path),
+        )
     };
     let mut open: Vec<u8> = Vec::new();
     let (mut bytes, mut line_number) = (0, 0_u64);
     let mut execute = |line: &[u8]| {
         line_number += 1;
-        let text = std::str::from_utf8(line).ok().filter(|text| text.starts_with("INSERT INTO "));
+        let text = std::str::from_utf8(line)
+            .ok()
+            .filter(|text| text.starts_with("INSERT INTO "));
         let Some(text) = text else {
-            return Err(refused(format!("line {line_number} is no INSERT statement; verify the snapshot")));
+            return Err(refused(format!(
+                "line {line_number} is no INSERT statement; verify the snapshot"
+            )));
         };
         // Two statements on one line would be refused here.
-        let mut statement = db.prepare(text).map_err(|error| (error, line_number)).map_err(at_line(path))?;
-        statement.execute([]).map_err(|error| (error, line_number)).map_err(at_line(path))?;
+        let mut statement = db
+            .prepare(text)
+            .map_err(|error| (error, line_number))
+            .map_err(at_line(path))?;
+        statement
+            .execute([])
+            .map_err(|error| (error, line_number))
+            .map_err(at_line(path))?;
         Ok(())
     };
     while let Some(piece) = file.content.blocking_recv() {
@@ -212,14 +264,19 @@ fn load_rows(db: &Connection, path: &Path, file: &mut RestoreFile) -> Result<(),
     if open.is_empty() {
         Ok(())
     } else {
-        Err(refused("its last line does not end; verify the snapshot".to_owned()))
+        Err(refused(
+            "its last line does not end; verify the snapshot".to_owned(),
+        ))
     }
 }
 
 fn at_line(path: &Path) -> impl Fn((rusqlite::Error, u64)) -> SourceError {
     move |(error, line)| {
         let error = failure::of_sqlite("restore", path.display().to_string(), error);
-        SourceError { message: format!("line {line}: {}", error.message), ..error }
+        SourceError {
+            message: format!("line {line}: {}", error.message),
+            ..error
+        }
     }
 }
 
@@ -238,7 +295,11 @@ pub(crate) fn whole(path: &Path, file: &str, bytes: u64, expected: u64) -> Resul
 
 fn load_file(building: &Building, path: &Path, file: &mut RestoreFile) -> Result<(), SourceError> {
     let failed = |error| failure::of_system("restore", path, error);
-    let mut to = std::fs::OpenOptions::new().write(true).truncate(true).open(&building.file).map_err(failed)?;
+    let mut to = std::fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(&building.file)
+        .map_err(failed)?;
     let mut bytes = 0;
     while let Some(piece) = file.content.blocking_recv() {
         bytes += piece.len() as u64;
@@ -247,7 +308,11 @@ fn load_file(building: &Building, path: &Path, file: &mut RestoreFile) -> Result
     whole(path, &file.path, bytes, file.bytes)
 }
 
-fn finish(path: &Path, mut building: Building, schema: &BTreeMap<String, Bytes>) -> Result<(), SourceError> {
+fn finish(
+    path: &Path,
+    mut building: Building,
+    schema: &BTreeMap<String, Bytes>,
+) -> Result<(), SourceError> {
     if let Some(db) = building.rows.take() {
         if let Some(script) = schema.get(scripts::POST_DATA) {
             run(&db, path, scripts::POST_DATA, script)?;
@@ -261,9 +326,15 @@ fn finish(path: &Path, mut building: Building, schema: &BTreeMap<String, Bytes>)
     let held = hold_existing(path, building.overwrite)?;
     let failed = |error: std::io::Error| failure::of_system("restore", path, error);
     if held.is_some() || std::fs::symlink_metadata(path).is_ok() {
-        building.file.persist(path).map_err(|error| failed(error.error))?;
+        building
+            .file
+            .persist(path)
+            .map_err(|error| failed(error.error))?;
     } else {
-        building.file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+        building
+            .file
+            .persist_noclobber(path)
+            .map_err(|error| failed(error.error))?;
     }
     sync_folder(folder_of(path)).map_err(failed)
 }
@@ -282,7 +353,9 @@ fn hold_existing(path: &Path, overwrite: bool) -> Result<Option<Connection>, Sou
             SourceErrorKind::NotEmpty,
             "restore to",
             path.display().to_string(),
-            format!("while the restore ran somebody put {what} there; name a new file, or allow overwriting"),
+            format!(
+                "while the restore ran somebody put {what} there; name a new file, or allow overwriting"
+            ),
         ));
     }
     if std::fs::symlink_metadata(path).is_err() {
@@ -311,18 +384,30 @@ fn hold_existing(path: &Path, overwrite: bool) -> Result<Option<Connection>, Sou
 fn read_back(path: &Path, manifest: &Manifest) -> Result<Vec<(u64, ContentHash)>, SourceError> {
     let db = connect::open_to_read(path, "read back")?;
     db.execute_batch("BEGIN").map_err(said(path))?;
-    let wrong = |message: String| failure::of(SourceErrorKind::Failed, "read back", path.display().to_string(), message);
+    let wrong = |message: String| {
+        failure::of(
+            SourceErrorKind::Failed,
+            "read back",
+            path.display().to_string(),
+            message,
+        )
+    };
     let verdict = catalog::pragma(&db, "integrity_check").map_err(said(path))?;
     if verdict != "ok" {
         return Err(wrong(format!("SQLite's integrity check says: {verdict}")));
     }
     let tables = catalog::tables(&db).map_err(said(path))?;
-    let inside: BTreeSet<String> = tables.iter().map(|table| table.name.to_ascii_lowercase()).collect();
+    let inside: BTreeSet<String> = tables
+        .iter()
+        .map(|table| table.name.to_ascii_lowercase())
+        .collect();
     let violations = catalog::foreign_key_violations(&db, &inside).map_err(said(path))?;
     if let (Some(expected), Some(found)) = (manifest.source.details.get(VIOLATIONS), violations)
         && *expected != found.to_string()
     {
-        return Err(wrong(format!("{found} rows refer to rows that are not there, in the source {expected} did")));
+        return Err(wrong(format!(
+            "{found} rows refer to rows that are not there, in the source {expected} did"
+        )));
     }
     let mut counted = Vec::with_capacity(manifest.tables.len());
     for entry in &manifest.tables {
@@ -361,9 +446,10 @@ impl Target for SqliteTarget {
     }
 
     async fn load(&self, manifest: &Manifest, mut file: RestoreFile) -> Result<(), SourceError> {
-        let rows = manifest.tables.iter().any(|table| {
-            table.format == RowFormat::SqlInsert && table.files.contains(&file.path)
-        });
+        let rows = manifest
+            .tables
+            .iter()
+            .any(|table| table.format == RowFormat::SqlInsert && table.files.contains(&file.path));
         self.blocking(move |path, building| {
             let building = building.as_mut().ok_or_else(|| not_begun(path))?;
             match (&building.rows, rows) {
@@ -398,6 +484,7 @@ impl Target for SqliteTarget {
         manifest: &Manifest,
     ) -> Result<Option<Vec<(u64, ContentHash)>>, SourceError> {
         let manifest = manifest.clone();
-        self.blocking(move |path, _| read_back(path, &manifest).map(Some)).await
+        self.blocking(move |path, _| read_back(path, &manifest).map(Some))
+            .await
     }
 }

@@ -206,7 +206,7 @@ fn no_connection(options: &PostgresOptions, error: tokio_postgres::Error) -> Sou
                 sslmode_name(options.sslmode)
             ),
         ),
-        None if error.to_string().contains("password missing") => (
+        None if cause == "password missing" => (
             SourceErrorKind::Denied,
             format!(
                 "the server wants a password for role {} and none is configured",

@@ -86,11 +86,10 @@ fn statement_length(text: &str) -> usize {
                     creates_routine = creates_a_routine(&words);
                 }
                 if creates_routine && parentheses == 0 {
-                    if word.eq_ignore_ascii_case(b"begin") {
+                    let is = |keyword: &[u8]| word.eq_ignore_ascii_case(keyword);
+                    if is(b"begin") || is(b"case") && blocks > 0 {
                         blocks += 1;
-                    } else if word.eq_ignore_ascii_case(b"case") && blocks > 0 {
-                        blocks += 1;
-                    } else if word.eq_ignore_ascii_case(b"end") {
+                    } else if is(b"end") {
                         blocks = blocks.saturating_sub(1);
                     }
                 }

@@ -8,6 +8,8 @@ mod cron;
 mod days;
 mod describe;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

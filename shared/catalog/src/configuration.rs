@@ -128,7 +128,7 @@ impl Catalog {
             let read = (version > 0).then_some(version);
             version += 1;
             let bump = Expression::new()
-                .is_still(path::VERSION, read)
+                .still(path::VERSION, read)
                 .set(path::VERSION, version)
                 .set(path::APPLIED_AT, now);
             let mut writes = vec![Write::Update(Key::config_version(), bump)];

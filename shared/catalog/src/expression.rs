@@ -102,7 +102,7 @@ impl Expression {
     }
 
     /// The item does not exist.
-    pub(crate) fn is_new(self) -> Self {
+    pub(crate) fn absent(self) -> Self {
         self.lacks(PK)
     }
 
@@ -128,7 +128,7 @@ impl Expression {
     }
 
     /// The path holds this value, or is absent where it is none.
-    pub(crate) fn is_still(self, path: &str, value: Option<impl IntoValue>) -> Self {
+    pub(crate) fn still(self, path: &str, value: Option<impl IntoValue>) -> Self {
         match value {
             Some(value) => self.is(path, "=", value),
             None => self.lacks(path),

@@ -86,7 +86,7 @@ impl Catalog {
         };
         let item = serde_dynamo::to_item(&item)
             .map_err(|e| CatalogError::corrupt("record", &object, e))?;
-        let mut writes = vec![Write::Put(item, Expression::new().is_new())];
+        let mut writes = vec![Write::Put(item, Expression::new().absent())];
         writes.extend(outbox_writes("record", outbox, run.requested_at)?);
         Ok(self.transact("record", &object, writes).await?.is_done())
     }

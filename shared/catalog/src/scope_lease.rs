@@ -73,10 +73,10 @@ impl Expression {
     ) -> (Self, Fence) {
         let fence = Fence(read.map_or(0, |l| l.fence) + 1);
         let unchanged = match read {
-            None => Self::new().is_new(),
+            None => Self::new().absent(),
             Some(read) => Self::new()
                 .is(path::FENCE, "=", read.fence)
-                .is_still(path::UNTIL, read.until.as_deref()),
+                .still(path::UNTIL, read.until.as_deref()),
         };
         let taken = unchanged
             .set(path::FENCE, fence.0)

@@ -71,12 +71,12 @@ pub(crate) fn new_snapshot(
     };
     let item = serde_dynamo::to_item(&item)
         .map_err(|e| CatalogError::corrupt(operation, snapshot_object(&record.id), e))?;
-    Ok(Write::Put(item, Expression::new().is_new()))
+    Ok(Write::Put(item, Expression::new().absent()))
 }
 
 fn newest_first(items: Vec<SnapshotItem>) -> Vec<SnapshotRecord> {
     let mut records: Vec<SnapshotRecord> = items.into_iter().map(|item| item.body).collect();
-    records.sort_by(|a, b| (b.taken_at, b.id).cmp(&(a.taken_at, a.id)));
+    records.sort_by_key(|record| std::cmp::Reverse((record.taken_at, record.id)));
     records
 }
 

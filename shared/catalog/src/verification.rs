@@ -54,7 +54,7 @@ impl Catalog {
         let corrupt = |e| CatalogError::corrupt("record", &object, e);
         let update = Expression::new()
             .exists()
-            .is_still(
+            .still(
                 path::VERIFIED_AT,
                 match record.verified_at {
                     Some(at) => Some(typed(&at).map_err(corrupt)?),

@@ -135,7 +135,7 @@ async fn a_commit_makes_everything_visible_at_once() {
     assert_eq!((done.attempts, done.fence), (1, Some(fence)));
     assert_eq!(
         catalog.snapshots(&run.scope).await.unwrap(),
-        [record.clone()]
+        std::slice::from_ref(&record)
     );
     let stored: Vec<Message> = catalog
         .outbox(10)

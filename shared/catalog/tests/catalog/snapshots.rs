@@ -42,7 +42,7 @@ async fn snapshots_are_listed_newest_first() {
     );
     assert_eq!(
         catalog.find_snapshot("b1b1").await.unwrap(),
-        [other.clone()]
+        std::slice::from_ref(other)
     );
     assert!(catalog.find_snapshot("c").await.unwrap().is_empty());
 }

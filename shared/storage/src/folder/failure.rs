@@ -114,3 +114,43 @@ pub(super) fn failed(operation: &'static str, path: &Path, e: io::Error) -> Stor
         source: Some(Box::new(e)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Linux' numbers of errors, so that the standard library's mapping is tried too.
+    #[test]
+    fn errors_say_what_to_do() {
+        let numbers = [
+            ("no space", 28),
+            ("quota", 122),
+            ("file too large", 27),
+            ("permission", 13),
+            ("read-only", 30),
+            ("is a directory", 21),
+            ("links unsupported", 95),
+            ("stale handle", 116),
+            ("input/output", 5),
+        ];
+        let told: Vec<String> = numbers
+            .iter()
+            .map(|(what, number)| {
+                let e = io::Error::from_raw_os_error(*number);
+                let e = failed("write", Path::new("/backup/x"), e);
+                format!("{what}: {:?}, {:?}: {e}", e.kind, e.retry().is_transient())
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        no space: Full, false: cannot write /backup/x: no space is left on the disk: free some, or prune old snapshots
+        quota: Full, false: cannot write /backup/x: the disk quota is used up: raise it, or prune old snapshots
+        file too large: Full, false: cannot write /backup/x: the file system or a limit of the process (ulimit -f) does not allow a file of this size
+        permission: Denied, false: cannot write /backup/x: permission denied: give the user that runs this program access to the folder
+        read-only: Denied, false: cannot write /backup/x: the file system is mounted read-only
+        is a directory: Other, false: cannot write /backup/x: a file and a folder want the same name
+        links unsupported: Other, false: cannot write /backup/x: the file system cannot do this; a store needs hard links and atomic renames
+        stale handle: Unavailable, true: cannot write /backup/x: Stale file handle (os error 116)
+        input/output: Other, false: cannot write /backup/x: Input/output error (os error 5)
+        "#);
+    }
+}

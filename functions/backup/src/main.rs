@@ -16,7 +16,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn handle(function: Function, invocation: Invocation) -> Result<Value, Failure> {
     let Event::BackupRequested { run, .. } = Event::from_detail(invocation.detail())? else {
-        return Err(Failure::permanent("the backup function only takes BackupRequested"));
+        return Err(Failure::permanent(
+            "the backup function only takes BackupRequested",
+        ));
     };
     let attempted = attempt(
         &function.catalog,
@@ -27,7 +29,10 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         |run| open(function.clone(), run),
     )
     .await
-    .map_err(|error| Failure { message: error.message, retry: error.retry })?;
+    .map_err(|error| Failure {
+        message: error.message,
+        retry: error.retry,
+    })?;
     Ok(match attempted {
         Attempted::Succeeded(taken) => {
             info!(%run, snapshot = %taken.record.id, bytes = taken.stats.bytes_read, "succeeded");
@@ -63,12 +68,21 @@ async fn open(function: Function, run: Run) -> Result<Places, EngineError> {
     let location = location.ok_or_else(|| gone("location", run.location.as_str()))?;
     let (store, password) = function.aws.open_location(&location).await.map_err(place)?;
     let source = function.aws.open_source(&source).await.map_err(place)?;
-    Ok(Places { source, scope, store, password, options: Options::default() })
+    Ok(Places {
+        source,
+        scope,
+        store,
+        password,
+        options: Options::default(),
+    })
 }
 
 fn place(error: RuntimeError) -> EngineError {
     EngineError {
         retry: error.retry,
-        ..EngineError::new(logisedge_engine::EngineErrorKind::Refused, error.to_string())
+        ..EngineError::new(
+            logisedge_engine::EngineErrorKind::Refused,
+            error.to_string(),
+        )
     }
 }

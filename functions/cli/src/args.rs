@@ -19,11 +19,21 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
 
     /// The catalog's DynamoDB table (output TableName of the stack).
-    #[arg(long, global = true, env = "LOGISEDGE_TABLE", default_value = "logisedge-backup")]
+    #[arg(
+        long,
+        global = true,
+        env = "LOGISEDGE_TABLE",
+        default_value = "logisedge-backup"
+    )]
     pub(crate) table: String,
 
     /// The event bus (output BusName of the stack).
-    #[arg(long, global = true, env = "LOGISEDGE_BUS", default_value = "logisedge-backup")]
+    #[arg(
+        long,
+        global = true,
+        env = "LOGISEDGE_BUS",
+        default_value = "logisedge-backup"
+    )]
     pub(crate) bus: String,
 }
 
@@ -89,7 +99,12 @@ pub(crate) struct Setup {
     #[arg(long, default_value = "logisedge.toml")]
     pub(crate) out: PathBuf,
     /// Back up this SQLite file.
-    #[arg(long, value_name = "FILE", conflicts_with = "postgres", required_unless_present = "postgres")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "postgres",
+        required_unless_present = "postgres"
+    )]
     pub(crate) sqlite: Option<PathBuf>,
     /// Back up this PostgreSQL database: postgres://user@host:port/database?sslmode=verify-full
     #[arg(long, value_name = "URL")]
@@ -101,7 +116,12 @@ pub(crate) struct Setup {
     #[arg(long, env = "LOGISEDGE_BUCKET", required_unless_present = "folder")]
     pub(crate) bucket: Option<String>,
     /// Secrets Manager's name or ARN of the repository password (output RepositorySecretArn).
-    #[arg(long, value_name = "NAME", env = "LOGISEDGE_REPOSITORY_SECRET", required_unless_present = "folder")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "LOGISEDGE_REPOSITORY_SECRET",
+        required_unless_present = "folder"
+    )]
     pub(crate) repository_secret: Option<String>,
     /// Store in a local folder instead; the repository password is then read from the environment
     /// variable LOGISEDGE_REPOSITORY_PASSWORD.

@@ -32,7 +32,11 @@ impl Bar {
             bar.set_message(what.clone());
             bar
         });
-        Self { what, bar, last_line: Instant::now() }
+        Self {
+            what,
+            bar,
+            last_line: Instant::now(),
+        }
     }
 
     /// Shows how far it is.
@@ -63,11 +67,7 @@ impl Bar {
 }
 
 /// Shows `progress` while `work` goes on.
-pub(crate) async fn during<T>(
-    what: &str,
-    progress: &Progress,
-    work: impl Future<Output = T>,
-) -> T {
+pub(crate) async fn during<T>(what: &str, progress: &Progress, work: impl Future<Output = T>) -> T {
     let mut bar = Bar::new(what);
     let mut redraw = tokio::time::interval(REDRAW);
     tokio::pin!(work);

@@ -22,19 +22,31 @@ pub(crate) struct CliError {
 
 impl CliError {
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: FAILED }
+        Self {
+            message: message.into(),
+            exit: FAILED,
+        }
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: NOT_FOUND }
+        Self {
+            message: message.into(),
+            exit: NOT_FOUND,
+        }
     }
 
     pub(crate) fn refused(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: REFUSED }
+        Self {
+            message: message.into(),
+            exit: REFUSED,
+        }
     }
 
     pub(crate) fn findings(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: FINDINGS }
+        Self {
+            message: message.into(),
+            exit: FINDINGS,
+        }
     }
 }
 
@@ -46,7 +58,10 @@ impl From<EngineError> for CliError {
             EngineErrorKind::Damaged => FINDINGS,
             _ => FAILED,
         };
-        Self { message: error.message, exit }
+        Self {
+            message: error.message,
+            exit,
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! What people and programs see on standard output.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
-use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, presets};
 use logisedge_domain::Instant;
 use serde::Serialize;
 
@@ -18,7 +17,8 @@ impl Output {
     /// Prints `value` as JSON, or what `text` makes of it.
     pub(crate) fn show<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) {
         let out = if self.json {
-            serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
+            serde_json::to_string_pretty(value)
+                .unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
         } else {
             text(value)
         };
@@ -44,8 +44,9 @@ pub(crate) fn table(
     right: &[usize],
 ) -> String {
     let mut table = Table::new();
-    let preset = if std::io::stdout().is_terminal() { UTF8_FULL_CONDENSED } else { NOTHING };
-    table.load_preset(preset).set_header(headings.iter().copied());
+    table
+        .load_style(presets::NOTHING)
+        .set_header(headings.iter().copied());
     for row in rows {
         table.add_row(row);
     }

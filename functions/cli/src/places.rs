@@ -13,7 +13,7 @@ use logisedge_runtime::Aws;
 use logisedge_sources::postgres::{PostgresOptions, PostgresSource, PostgresTarget};
 
 
-use logisedge_sources::{FolderTarget, ScriptTarget, Source, SqliteSource, SqliteTarget, Target};
+use logisedge_sources::{Source, SqliteSource, SqliteTarget, Target};
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::args::{At, To};

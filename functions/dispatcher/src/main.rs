@@ -26,7 +26,11 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         DispatchInput::Tick => tick(catalog, now).await,
         DispatchInput::VerifyAll => verify_all(catalog).await,
         DispatchInput::PruneAll => prune_all(catalog).await,
-        DispatchInput::Run { schedule, scopes, token } => {
+        DispatchInput::Run {
+            schedule,
+            scopes,
+            token,
+        } => {
             let token = token.as_deref().unwrap_or(&invocation.request_id);
             run_now(catalog, schedule.as_ref(), scopes, token, now).await
         }
@@ -39,7 +43,10 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         missed = dispatched.missed.len(),
         "dispatched"
     );
-    function.aws.publish(&function.settings.bus, &dispatched.events).await?;
+    function
+        .aws
+        .publish(&function.settings.bus, &dispatched.events)
+        .await?;
     Ok(json!(dispatched))
 }
 
@@ -49,7 +56,10 @@ async fn tell_of_dead_letters(function: &Function, letters: &[Value]) -> Result<
         .iter()
         .map(|letter| {
             let text = |key: &str| letter.get(key).and_then(Value::as_str).unwrap_or_default();
-            let queue = text("eventSourceARN").rsplit(':').next().unwrap_or_default();
+            let queue = text("eventSourceARN")
+                .rsplit(':')
+                .next()
+                .unwrap_or_default();
             let alert = Alert::dead_letter(text("messageId"), queue, text("body"), Utc::now());
             Message::Alert(alert)
         })
@@ -59,5 +69,8 @@ async fn tell_of_dead_letters(function: &Function, letters: &[Value]) -> Result<
 }
 
 fn failure(error: EngineError) -> Failure {
-    Failure { message: error.message, retry: error.retry }
+    Failure {
+        message: error.message,
+        retry: error.retry,
+    }
 }

@@ -17,12 +17,19 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn handle(function: Function, invocation: Invocation) -> Result<Value, Failure> {
     let Event::PruneRequested { scope } = Event::from_detail(invocation.detail())? else {
-        return Err(Failure::permanent("the prune function only takes PruneRequested"));
+        return Err(Failure::permanent(
+            "the prune function only takes PruneRequested",
+        ));
     };
     let locations = open(&function, &scope).await?;
-    let (plan, done) = prune(&function.catalog, &scope, &locations, &invocation.request_id)
-        .await
-        .map_err(failure)?;
+    let (plan, done) = prune(
+        &function.catalog,
+        &scope,
+        &locations,
+        &invocation.request_id,
+    )
+    .await
+    .map_err(failure)?;
     info!(%scope, snapshots = done.snapshots.len(), bytes = done.bytes, "pruned");
     Ok(json!({ "plan": plan, "done": done }))
 }
@@ -45,5 +52,8 @@ async fn open(function: &Function, scope: &ScopeName) -> Result<Locations, Failu
 }
 
 fn failure(error: EngineError) -> Failure {
-    Failure { message: error.message, retry: error.retry }
+    Failure {
+        message: error.message,
+        retry: error.retry,
+    }
 }

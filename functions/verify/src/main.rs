@@ -19,28 +19,40 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn handle(function: Function, invocation: Invocation) -> Result<Value, Failure> {
     let (scope, wanted) = match Event::from_detail(invocation.detail())? {
-        Event::SnapshotCommitted { scope, snapshot, .. } => (scope, Some(snapshot)),
+        Event::SnapshotCommitted {
+            scope, snapshot, ..
+        } => (scope, Some(snapshot)),
         Event::VerifyRequested { scope, snapshot } => (scope, snapshot),
         other => {
             let kind = other.detail_type();
-            return Err(Failure::permanent(format!("the verify function does not take {kind}")));
+            return Err(Failure::permanent(format!(
+                "the verify function does not take {kind}"
+            )));
         }
     };
     let catalog = &function.catalog;
     let records = catalog.snapshots(&scope).await?;
-    let mut live = records.into_iter().filter(|record| record.deleting_since.is_none());
+    let mut live = records
+        .into_iter()
+        .filter(|record| record.deleting_since.is_none());
     let Some(record) = live.find(|record| wanted.is_none_or(|id| record.id == id)) else {
         // Pruned since, or the scope has none yet: nothing to read back.
         return Ok(json!({ "nothing": "there is no such snapshot" }));
     };
     let location = catalog.location(&record.location).await?.ok_or_else(|| {
-        Failure::permanent(format!("location {} is not configured any more", record.location))
+        Failure::permanent(format!(
+            "location {} is not configured any more",
+            record.location
+        ))
     })?;
     let (store, password) = function.aws.open_location(&location).await?;
 
     let holder = &invocation.request_id;
     let until = Utc::now() + invocation.time_left;
-    if !catalog.hold_in_use(&scope, &record.id, holder, until).await? {
+    if !catalog
+        .hold_in_use(&scope, &record.id, holder, until)
+        .await?
+    {
         return Ok(json!({ "nothing": "the snapshot is being deleted" }));
     }
     let usable = invocation.time_left.saturating_sub(DEADLINE_MARGIN);
@@ -51,8 +63,10 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         Err(_) => Err(EngineError::deadline(usable)),
     };
     catalog.release_use(&scope, &record.id, holder).await?;
-    let verification =
-        outcome.map_err(|error| Failure { message: error.message, retry: error.retry })?;
+    let verification = outcome.map_err(|error| Failure {
+        message: error.message,
+        retry: error.retry,
+    })?;
     info!(
         snapshot = %record.id,
         findings = verification.findings.len(),

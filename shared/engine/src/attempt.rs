@@ -83,11 +83,16 @@ where
     F: Future<Output = Result<Places, EngineError>>,
 {
     let Some(run) = catalog.run(id).await? else {
-        return Err(EngineError::not_found(format!("there is no run {id} in the catalog")));
+        return Err(EngineError::not_found(format!(
+            "there is no run {id} in the catalog"
+        )));
     };
     let now = Utc::now();
     let chain = ChainPath::new(&run.scope, now);
-    let fence = match catalog.begin_attempt(id, &run.scope, holder, now, LEASE, &chain).await? {
+    let fence = match catalog
+        .begin_attempt(id, &run.scope, holder, now, LEASE, &chain)
+        .await?
+    {
         Begin::Started { fence, .. } => fence,
         Begin::RunIsFinal(_) => return Ok(Attempted::Nothing("the run has ended already")),
         Begin::HeldBySameRun => {
@@ -95,17 +100,25 @@ where
         }
         Begin::HeldByOther { run: other, .. } => return skip(catalog, &run, &other).await,
         Begin::HeldExclusively { .. } => {
-            return Ok(Attempted::Nothing("the scope is being pruned; a later tick asks again"));
+            return Ok(Attempted::Nothing(
+                "the scope is being pruned; a later tick asks again",
+            ));
         }
         Begin::NotFound => {
-            return Err(EngineError::not_found(format!("there is no run {id} in the catalog")));
+            return Err(EngineError::not_found(format!(
+                "there is no run {id} in the catalog"
+            )));
         }
     };
     // As the attempt's beginning left it: its number of attempts decides on the next one.
     let run = catalog.run(id).await?.unwrap_or(run);
     info!(run = %id, attempt = run.attempts, fence = fence.0, "attempt begins");
 
-    let lease = Held { catalog, run: &run, fence };
+    let lease = Held {
+        catalog,
+        run: &run,
+        fence,
+    };
     let work = async {
         let places = open(run.clone()).await?;
         let order = Order {
@@ -116,9 +129,14 @@ where
             location: run.location.clone(),
             options: places.options.clone(),
         };
-        let taken =
-            take(places.source.as_ref(), places.store.clone(), &places.password, &order, progress)
-                .await?;
+        let taken = take(
+            places.source.as_ref(),
+            places.store.clone(),
+            &places.password,
+            &order,
+            progress,
+        )
+        .await?;
         Ok::<_, EngineError>((taken, places))
     };
     let outcome = tokio::select! {
@@ -150,16 +168,16 @@ async fn skip(catalog: &Catalog, run: &Run, other: &RunId) -> Result<Attempted, 
     skipped.state = RunState::Skipped;
     skipped.reason = Some(reason.clone());
     skipped.ended_at = Some(now);
-    let alert = alert_if(policy_of(catalog, run).await?.failure, || Alert::skipped(&skipped, now));
-    catalog.end_run(&run.id, RunState::Skipped, &reason, now, &alert).await?;
+    let alert = alert_if(policy_of(catalog, run).await?.failure, || {
+        Alert::skipped(&skipped, now)
+    });
+    catalog
+        .end_run(&run.id, RunState::Skipped, &reason, now, &alert)
+        .await?;
     Ok(Attempted::Skipped)
 }
 
-async fn commit(
-    lease: &Held<'_>,
-    taken: Taken,
-    places: &Places,
-) -> Result<Attempted, EngineError> {
+async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attempted, EngineError> {
     let now = Utc::now();
     let record = &taken.record;
     let mut outbox = vec![Message::Event(Event::SnapshotCommitted {
@@ -175,7 +193,14 @@ async fn commit(
     }));
     let committed = lease
         .catalog
-        .commit_snapshot(&lease.run.id, lease.fence, record, &taken.stats, now, &outbox)
+        .commit_snapshot(
+            &lease.run.id,
+            lease.fence,
+            record,
+            &taken.stats,
+            now,
+            &outbox,
+        )
         .await;
     match committed {
         Ok(()) => Ok(Attempted::Succeeded(Box::new(taken))),
@@ -183,7 +208,9 @@ async fn commit(
             // Another attempt owns the scope now. What we wrote must not outlive us as a snapshot
             // that the catalog does not know.
             withdraw(places, &taken).await;
-            Ok(Attempted::Nothing("another attempt took over the lease before the commit"))
+            Ok(Attempted::Nothing(
+                "another attempt took over the lease before the commit",
+            ))
         }
         Err(error) => Err(error.into()),
     }
@@ -217,7 +244,11 @@ impl Held<'_> {
             ticks.tick().await;
             let told = progress.as_run_progress();
             let (id, scope) = (&self.run.id, &self.run.scope);
-            match self.catalog.heartbeat(id, scope, self.fence, Utc::now(), LEASE, told).await {
+            match self
+                .catalog
+                .heartbeat(id, scope, self.fence, Utc::now(), LEASE, told)
+                .await
+            {
                 Ok(true) => {}
                 Ok(false) => {
                     return EngineError::new(
@@ -238,12 +269,16 @@ impl Held<'_> {
         let now = Utc::now();
         let (id, scope) = (&self.run.id, &self.run.scope);
         let reason = error.message.clone();
-        if let (Retry::Transient { after }, true) =
-            (error.retry, self.run.attempts < ATTEMPTS_MAX)
+        if let (Retry::Transient { after }, true) = (error.retry, self.run.attempts < ATTEMPTS_MAX)
         {
             let wait = after.max(RETRY_AFTER * 2u32.pow(self.run.attempts.saturating_sub(1)));
-            let end = AttemptEnd::RetryAt { reason, at: now + wait };
-            self.catalog.end_attempt(id, scope, self.fence, end, now, &[]).await?;
+            let end = AttemptEnd::RetryAt {
+                reason,
+                at: now + wait,
+            };
+            self.catalog
+                .end_attempt(id, scope, self.fence, end, now, &[])
+                .await?;
             return Ok(Attempted::WillRetry(error));
         }
         let mut failed = self.run.clone();
@@ -253,17 +288,28 @@ impl Held<'_> {
         let policy = policy_of(self.catalog, self.run).await?;
         let alert = alert_if(policy.failure, || Alert::run_failed(&failed, now));
         let end = AttemptEnd::Failed { reason };
-        self.catalog.end_attempt(id, scope, self.fence, end, now, &alert).await?;
+        self.catalog
+            .end_attempt(id, scope, self.fence, end, now, &alert)
+            .await?;
         Ok(Attempted::Failed(error))
     }
 }
 
 /// Which alerts the run's schedule wants; all but clean-up where it has none or it is gone.
 pub(crate) async fn policy_of(catalog: &Catalog, run: &Run) -> Result<AlertPolicy, EngineError> {
-    let Some(name) = run.cause.schedule() else { return Ok(AlertPolicy::default()) };
-    Ok(catalog.schedule(name).await?.map(|state| state.schedule.alerts).unwrap_or_default())
+    let Some(name) = run.cause.schedule() else {
+        return Ok(AlertPolicy::default());
+    };
+    Ok(catalog
+        .schedule(name)
+        .await?
+        .map(|state| state.schedule.alerts)
+        .unwrap_or_default())
 }
 
 pub(crate) fn alert_if(wanted: bool, alert: impl FnOnce() -> Alert) -> Vec<Message> {
-    wanted.then(|| Message::Alert(alert())).into_iter().collect()
+    wanted
+        .then(|| Message::Alert(alert()))
+        .into_iter()
+        .collect()
 }

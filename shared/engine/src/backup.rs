@@ -67,8 +67,7 @@ pub async fn take(
 ) -> Result<Taken, EngineError> {
     let stopwatch = Stopwatch::now();
     // The source first: one that cannot be read leaves no trace at the location.
-    let snapshot: Arc<dyn SourceSnapshot> =
-        Arc::from(source.open(&order.scope.selection).await?);
+    let snapshot: Arc<dyn SourceSnapshot> = Arc::from(source.open(&order.scope.selection).await?);
     let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
     let repository = Repository::create(chain, password, order.options.clone()).await?;
     let writer = repository.writer(KnownBlobs::default());
@@ -78,19 +77,26 @@ pub async fn take(
 
     let facts = snapshot.facts();
     let manifest = describe(order, facts, &stored, &repository);
-    let mut files: Vec<_> =
-        stored.into_iter().map(|stored| (stored.part.path, stored.file)).collect();
+    let mut files: Vec<_> = stored
+        .into_iter()
+        .map(|stored| (stored.part.path, stored.file))
+        .collect();
     for (path, content) in &facts.files {
         files.push((path.clone(), writer.store_bytes(content.clone()).await?));
     }
     let text = Bytes::from(serde_json::to_vec_pretty(&manifest).map_err(|error| {
-        EngineError::new(crate::EngineErrorKind::Internal, format!("the manifest: {error}"))
+        EngineError::new(
+            crate::EngineErrorKind::Internal,
+            format!("the manifest: {error}"),
+        )
     })?);
     files.push((MANIFEST_PATH.to_owned(), writer.store_bytes(text).await?));
 
     let tree = writer.tree(files, facts.taken_at).await?;
     let written = writer.finish().await?;
-    let id = repository.commit(snapshot_object(order, facts.taken_at, tree)).await?;
+    let id = repository
+        .commit(snapshot_object(order, facts.taken_at, tree))
+        .await?;
 
     let stats = RunStats {
         rows: manifest.tables.iter().map(|table| table.rows).sum(),
@@ -101,8 +107,18 @@ pub async fn take(
         objects_stored: written.objects_stored,
         duration_ms: u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
-    let record = record_of(&manifest, id, &order.location, &order.chain, stats.bytes_stored);
-    Ok(Taken { record, manifest, stats })
+    let record = record_of(
+        &manifest,
+        id,
+        &order.location,
+        &order.chain,
+        stats.bytes_stored,
+    );
+    Ok(Taken {
+        record,
+        manifest,
+        stats,
+    })
 }
 
 /// A snapshot as the catalog holds it, from what it says of itself.
@@ -141,7 +157,10 @@ fn describe(
 ) -> Manifest {
     let mut files: Vec<FileEntry> = stored
         .iter()
-        .map(|stored| FileEntry { path: stored.part.path.clone(), bytes: stored.file.bytes })
+        .map(|stored| FileEntry {
+            path: stored.part.path.clone(),
+            bytes: stored.file.bytes,
+        })
         .chain(facts.files.iter().map(|(path, content)| FileEntry {
             path: path.clone(),
             bytes: content.len() as u64,
@@ -198,9 +217,11 @@ fn tables(facts: &OpenSnapshot, stored: &[StoredPart]) -> Vec<TableEntry> {
             let mut parts = of_table.remove(&index).unwrap_or_default();
             parts.sort_by(|a, b| a.part.path.cmp(&b.part.path));
             let (rows, content) = table.counted.unwrap_or_else(|| {
-                parts.iter().fold((0, Default::default()), |(rows, sum), part| {
-                    (rows + part.rows, add(sum, part.content))
-                })
+                parts
+                    .iter()
+                    .fold((0, Default::default()), |(rows, sum), part| {
+                        (rows + part.rows, add(sum, part.content))
+                    })
             });
             TableEntry {
                 schema: table.schema.clone(),
@@ -225,6 +246,11 @@ fn snapshot_object(order: &Order, taken_at: Instant, tree: BlobId) -> Snapshot {
         ("run", order.run.as_str()),
         ("kind", Kind::Full.as_str()),
     ];
-    facts.extend(order.schedule.as_ref().map(|schedule| ("schedule", schedule.as_str())));
+    facts.extend(
+        order
+            .schedule
+            .as_ref()
+            .map(|schedule| ("schedule", schedule.as_str())),
+    );
     Snapshot::new(tree, taken_at, facts)
 }

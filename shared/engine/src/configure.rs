@@ -13,9 +13,16 @@ use crate::EngineError;
 /// has ended.
 pub fn next_slots(config: &Config, now: Instant) -> BTreeMap<ScheduleName, Option<Instant>> {
     let next = |schedule: &logisedge_domain::schedule::Schedule| {
-        schedule.enabled.then(|| schedule.calendar.next_after(schedule.zone, now)).flatten()
+        schedule
+            .enabled
+            .then(|| schedule.calendar.next_after(schedule.zone, now))
+            .flatten()
     };
-    config.schedules.iter().map(|schedule| (schedule.name.clone(), next(schedule))).collect()
+    config
+        .schedules
+        .iter()
+        .map(|schedule| (schedule.name.clone(), next(schedule)))
+        .collect()
 }
 
 /// Applies `config`. A schedule that did not change keeps its next slot, so that applying the same

@@ -80,11 +80,19 @@ async fn dispatch_slots(
     }
     if let Some(slot) = plan.run {
         for scope in &schedule.scopes {
-            request(catalog, scheduled_run(schedule, slot, scope, now), now, done).await?;
+            request(
+                catalog,
+                scheduled_run(schedule, slot, scope, now),
+                now,
+                done,
+            )
+            .await?;
         }
     }
     if let Some(from) = state.next_slot {
-        catalog.advance_schedule(&schedule.name, from, plan.next_slot).await?;
+        catalog
+            .advance_schedule(&schedule.name, from, plan.next_slot)
+            .await?;
     }
     Ok(())
 }
@@ -104,18 +112,15 @@ fn missed_reason(schedule: &Schedule, plan: &SlotPlan) -> String {
 }
 
 fn scheduled_run(schedule: &Schedule, slot: Instant, scope: &ScopeName, now: Instant) -> Run {
-    let cause = Cause::Schedule { schedule: schedule.name.clone(), slot };
+    let cause = Cause::Schedule {
+        schedule: schedule.name.clone(),
+        slot,
+    };
     let id = RunId::scheduled(&schedule.name, slot, scope);
     requested(id, cause, schedule, scope, now)
 }
 
-fn requested(
-    id: RunId,
-    cause: Cause,
-    schedule: &Schedule,
-    scope: &ScopeName,
-    now: Instant,
-) -> Run {
+fn requested(id: RunId, cause: Cause, schedule: &Schedule, scope: &ScopeName, now: Instant) -> Run {
     Run {
         id,
         cause,
@@ -143,7 +148,10 @@ async fn request(
     now: Instant,
     done: &mut Dispatched,
 ) -> Result<(), EngineError> {
-    if catalog.record_run(&run, Some(now + PICK_UP_WITHIN), &[]).await? {
+    if catalog
+        .record_run(&run, Some(now + PICK_UP_WITHIN), &[])
+        .await?
+    {
         done.events.push(ask_for(&run));
         done.requested.push(run.id);
     }
@@ -151,7 +159,10 @@ async fn request(
 }
 
 fn ask_for(run: &Run) -> Event {
-    Event::BackupRequested { run: run.id.clone(), scope: run.scope.clone() }
+    Event::BackupRequested {
+        run: run.id.clone(),
+        scope: run.scope.clone(),
+    }
 }
 
 /// An open run whose time has come: nobody picked it up, its retry is due, or its attempt's lease
@@ -179,7 +190,10 @@ async fn look_after(
         _ => None,
     };
     let Some(reason) = hopeless else {
-        if catalog.touch_open_run(&run.id, now, now + PICK_UP_WITHIN).await? {
+        if catalog
+            .touch_open_run(&run.id, now, now + PICK_UP_WITHIN)
+            .await?
+        {
             done.events.push(ask_for(&run));
             done.republished.push(run.id);
         }
@@ -191,7 +205,10 @@ async fn look_after(
     failed.ended_at = Some(now);
     let policy = policy_of(catalog, &run).await?;
     let alert = alert_if(policy.failure, || Alert::run_failed(&failed, now));
-    if catalog.end_run(&run.id, RunState::Failed, &reason, now, &alert).await? {
+    if catalog
+        .end_run(&run.id, RunState::Failed, &reason, now, &alert)
+        .await?
+    {
         done.given_up.push(run.id);
     }
     Ok(())
@@ -210,8 +227,12 @@ pub async fn run_now(
     token: &str,
     now: Instant,
 ) -> Result<Dispatched, EngineError> {
-    let schedules: Vec<Schedule> =
-        catalog.schedules().await?.into_iter().map(|state| state.schedule).collect();
+    let schedules: Vec<Schedule> = catalog
+        .schedules()
+        .await?
+        .into_iter()
+        .map(|state| state.schedule)
+        .collect();
     let named = match schedule {
         None => None,
         Some(name) => Some(schedules.iter().find(|s| s.name == *name).ok_or_else(|| {
@@ -245,8 +266,16 @@ pub async fn run_now(
                 "no schedule backs up scope {scope}, so its location is not known: name a schedule too"
             )));
         };
-        let cause = Cause::Operator { schedule: Some(policies.name.clone()) };
-        runs.push(requested(RunId::manual(token, now, scope), cause, policies, scope, now));
+        let cause = Cause::Operator {
+            schedule: Some(policies.name.clone()),
+        };
+        runs.push(requested(
+            RunId::manual(token, now, scope),
+            cause,
+            policies,
+            scope,
+            now,
+        ));
     }
     let mut done = Dispatched::default();
     for run in runs {
@@ -257,12 +286,20 @@ pub async fn run_now(
 
 fn listed(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
-    if names.is_empty() { "none (apply a configuration first)".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none (apply a configuration first)".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// One `VerifyRequested` for each scope that has a snapshot.
 pub async fn verify_all(catalog: &Catalog) -> Result<Dispatched, EngineError> {
-    for_each_scope(catalog, |scope| Event::VerifyRequested { scope, snapshot: None }).await
+    for_each_scope(catalog, |scope| Event::VerifyRequested {
+        scope,
+        snapshot: None,
+    })
+    .await
 }
 
 /// One `PruneRequested` for each scope.
@@ -274,7 +311,14 @@ async fn for_each_scope(
     catalog: &Catalog,
     event: impl Fn(ScopeName) -> Event,
 ) -> Result<Dispatched, EngineError> {
-    let events =
-        catalog.scopes().await?.into_iter().map(|scope| event(scope.name)).collect();
-    Ok(Dispatched { events, ..Dispatched::default() })
+    let events = catalog
+        .scopes()
+        .await?
+        .into_iter()
+        .map(|scope| event(scope.name))
+        .collect();
+    Ok(Dispatched {
+        events,
+        ..Dispatched::default()
+    })
 }

@@ -51,7 +51,12 @@ pub struct EngineError {
 impl EngineError {
     /// An error of our own, without a cause, that trying again does not help.
     pub fn new(kind: EngineErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry: Retry::Permanent, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            retry: Retry::Permanent,
+            source: None,
+        }
     }
 
     /// Something named does not exist.

@@ -47,6 +47,12 @@ impl Progress {
         self.0.bytes.fetch_add(bytes, Relaxed);
     }
 
+    /// Says how far it is, for work that counts by itself.
+    pub fn reached(&self, bytes: u64, parts: u64) {
+        self.0.bytes.store(bytes, Relaxed);
+        self.0.parts.store(parts, Relaxed);
+    }
+
     /// Adds a finished part.
     pub fn add_part(&self) {
         self.0.parts.fetch_add(1, Relaxed);

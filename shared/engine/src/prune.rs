@@ -61,8 +61,12 @@ pub async fn locations_of(
     catalog: &Catalog,
     scope: &ScopeName,
 ) -> Result<BTreeSet<LocationName>, EngineError> {
-    let mut names: BTreeSet<LocationName> =
-        catalog.snapshots(scope).await?.into_iter().map(|record| record.location).collect();
+    let mut names: BTreeSet<LocationName> = catalog
+        .snapshots(scope)
+        .await?
+        .into_iter()
+        .map(|record| record.location)
+        .collect();
     for state in catalog.schedules().await? {
         if state.schedule.scopes.contains(scope) {
             names.insert(state.schedule.location);
@@ -103,7 +107,11 @@ pub async fn plan(
             }
         }
     }
-    Ok(ScopePlan { plan, abandoned, unknown })
+    Ok(ScopePlan {
+        plan,
+        abandoned,
+        unknown,
+    })
 }
 
 /// Every chain of a scope at a location, oldest first.
@@ -133,12 +141,19 @@ async fn inspect(
     now: Instant,
 ) -> Result<Found, EngineError> {
     let objects = store.list(&format!("{chain}/")).await?;
-    if objects.iter().any(|object| object.key.starts_with(&format!("{chain}/snapshots/"))) {
+    if objects
+        .iter()
+        .any(|object| object.key.starts_with(&format!("{chain}/snapshots/")))
+    {
         return Ok(Found::Snapshot);
     }
     let newest = objects.iter().map(|object| object.modified_at).max();
     let touched = newest.unwrap_or_default().max(chain.started_at());
-    Ok(if now - touched > ABANDONED_AFTER { Found::Abandoned } else { Found::Young })
+    Ok(if now - touched > ABANDONED_AFTER {
+        Found::Abandoned
+    } else {
+        Found::Young
+    })
 }
 
 /// Carries out what [`plan`] would do now, under the scope's lease. The plan is made anew inside the
@@ -149,12 +164,17 @@ pub async fn prune(
     locations: &Locations,
     holder: &str,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
-    let Some(fence) = catalog.begin_exclusive(scope, holder, Utc::now(), LEASE).await? else {
+    let Some(fence) = catalog
+        .begin_exclusive(scope, holder, Utc::now(), LEASE)
+        .await?
+    else {
         return Err(EngineError {
             retry: logisedge_domain::retry::Retry::SOON,
             ..EngineError::new(
                 EngineErrorKind::Refused,
-                format!("scope {scope} is being backed up or pruned: try again when that has ended"),
+                format!(
+                    "scope {scope} is being backed up or pruned: try again when that has ended"
+                ),
             )
         });
     };
@@ -183,19 +203,30 @@ async fn prune_held(
         .map(|record| (record.id, record))
         .collect();
     let mut done = Pruned::default();
-    for decision in scope_plan.plan.decisions.iter().filter(|decision| !decision.keep) {
-        let Some(record) = records.get(&decision.snapshot) else { continue };
+    for decision in scope_plan
+        .plan
+        .decisions
+        .iter()
+        .filter(|decision| !decision.keep)
+    {
+        let Some(record) = records.get(&decision.snapshot) else {
+            continue;
+        };
         // From here on nobody can start to read it; where somebody just did, it stays.
         if !catalog.mark_deleting(record, Utc::now()).await? {
             continue;
         }
-        let Some(store) = locations.get(&record.location) else { continue };
+        let Some(store) = locations.get(&record.location) else {
+            continue;
+        };
         remove(store, &record.chain, &[record.id], &mut done).await?;
         catalog.delete_snapshot(scope, &record.id).await?;
         done.snapshots.push(record.id);
     }
     for (location, chain) in &scope_plan.abandoned {
-        let Some(store) = locations.get(location) else { continue };
+        let Some(store) = locations.get(location) else {
+            continue;
+        };
         remove(store, chain, &[], &mut done).await?;
         done.chains.push(chain.clone());
     }
@@ -216,7 +247,11 @@ async fn remove(
     let chain = Prefixed::new(store.clone(), chain.as_str());
     let removal = removal::plan(&chain, snapshots).await?;
     removal::apply(&chain, &removal).await?;
-    done.objects += removal.steps.iter().map(|(_, keys)| keys.len() as u64).sum::<u64>();
+    done.objects += removal
+        .steps
+        .iter()
+        .map(|(_, keys)| keys.len() as u64)
+        .sum::<u64>();
     done.bytes += removal.bytes;
     Ok(())
 }
@@ -228,14 +263,21 @@ async fn tell(
     records: &BTreeMap<SnapshotId, SnapshotRecord>,
     now: Instant,
 ) -> Result<(), EngineError> {
-    let schedules: BTreeSet<&ScheduleName> =
-        done.snapshots.iter().filter_map(|id| records.get(id)?.schedule.as_ref()).collect();
+    let schedules: BTreeSet<&ScheduleName> = done
+        .snapshots
+        .iter()
+        .filter_map(|id| records.get(id)?.schedule.as_ref())
+        .collect();
     let mut wanted = false;
     for name in schedules {
-        wanted |= catalog.schedule(name).await?.is_some_and(|s| s.schedule.alerts.clean_up);
+        wanted |= catalog
+            .schedule(name)
+            .await?
+            .is_some_and(|s| s.schedule.alerts.clean_up);
     }
-    let outbox: Vec<Message> =
-        alert_if(wanted, || Alert::clean_up(&plan.plan, done.snapshots.len() as u64, done.bytes, now));
+    let outbox: Vec<Message> = alert_if(wanted, || {
+        Alert::clean_up(&plan.plan, done.snapshots.len() as u64, done.bytes, now)
+    });
     catalog.enqueue(&outbox).await?;
     Ok(())
 }

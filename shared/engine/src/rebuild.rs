@@ -37,7 +37,9 @@ pub async fn find_snapshots(
     let mut unreadable = Vec::new();
     for folder in store.list_folders("").await? {
         // A folder of another name is none of ours.
-        let Ok(scope) = folder.trim_end_matches('/').parse::<ScopeName>() else { continue };
+        let Ok(scope) = folder.trim_end_matches('/').parse::<ScopeName>() else {
+            continue;
+        };
         for chain in chains_of(store.as_ref(), &scope).await? {
             match read_chain(name, store, password, &chain).await {
                 Ok(found) => records.extend(found),
@@ -62,8 +64,12 @@ async fn read_chain(
     }
     let prefixed = Arc::new(Prefixed::new(store.clone(), chain.as_str()));
     let repository = Repository::open(prefixed, password, Options::default()).await?;
-    let stored: u64 =
-        store.list(&format!("{chain}/")).await?.iter().map(|object| object.bytes).sum();
+    let stored: u64 = store
+        .list(&format!("{chain}/"))
+        .await?
+        .iter()
+        .map(|object| object.bytes)
+        .sum();
     let mut records = Vec::new();
     for (id, _) in repository.snapshots().await? {
         let opened = restore::open(store.clone(), password, chain, id).await?;
@@ -81,7 +87,10 @@ pub async fn rebuild(
     progress: &Progress,
 ) -> Result<Rebuilt, EngineError> {
     let (found, unreadable) = find_snapshots(name, store, password, progress).await?;
-    let mut rebuilt = Rebuilt { unreadable, ..Rebuilt::default() };
+    let mut rebuilt = Rebuilt {
+        unreadable,
+        ..Rebuilt::default()
+    };
     for record in found {
         if catalog.put_snapshot(&record).await? {
             rebuilt.recorded.push(record);

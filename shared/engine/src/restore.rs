@@ -8,9 +8,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use bytes::Bytes;
 use logisedge_domain::id::{ChainPath, SnapshotId};
 use logisedge_domain::manifest::{ContentHash, FileEntry, Manifest, RowFormat};
-use logisedge_repository::{
-    FileNode, Options, Password, Reader, Repository, RepositoryErrorKind,
-};
+use logisedge_repository::{FileNode, Options, Password, Reader, Repository, RepositoryErrorKind};
 use logisedge_sources::{RestoreFile, Target, TargetState};
 use logisedge_storage::{ObjectStore, Prefixed};
 use serde::Serialize;
@@ -98,12 +96,21 @@ pub async fn open(
     let reader = repository.reader(repository.load_index().await?);
     let files: BTreeMap<String, FileNode> = reader.files(&snapshot).await?.into_iter().collect();
     let node = files.get(MANIFEST_PATH).ok_or_else(|| {
-        damaged(format!("snapshot {} has no manifest: it is not one of ours", id.short()))
+        damaged(format!(
+            "snapshot {} has no manifest: it is not one of ours",
+            id.short()
+        ))
     })?;
-    let text = reader.read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX).await?;
+    let text = reader
+        .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX)
+        .await?;
     let manifest = parse_manifest(&text)
         .map_err(|detail| damaged(format!("snapshot {}: {detail}", id.short())))?;
-    Ok(Opened { manifest, reader, files })
+    Ok(Opened {
+        manifest,
+        reader,
+        files,
+    })
 }
 
 fn damaged(message: String) -> EngineError {
@@ -141,27 +148,51 @@ impl Opened {
         let restoring = stopwatch.elapsed();
 
         let stopwatch = Stopwatch::now();
-        let tables = target.read_back(&self.manifest).await?.map(|found| self.beside(found));
+        let tables = target
+            .read_back(&self.manifest)
+            .await?
+            .map(|found| self.beside(found));
         let warnings = target.warnings();
-        Ok(Restored { tables, warnings, bytes, restoring, comparing: stopwatch.elapsed() })
+        Ok(Restored {
+            tables,
+            warnings,
+            bytes,
+            restoring,
+            comparing: stopwatch.elapsed(),
+        })
     }
 
     /// The files that hold rows, in the order in which they are to be loaded, and the small ones.
     fn split(&self) -> (Vec<&FileEntry>, Vec<&FileEntry>) {
-        let is_rows =
-            |file: &FileEntry| file.path.starts_with("/data/") || file.path.starts_with("/database/");
+        let is_rows = |file: &FileEntry| {
+            file.path.starts_with("/data/") || file.path.starts_with("/database/")
+        };
         let (rows, small): (Vec<_>, Vec<_>) = self.manifest.files.iter().partition(|f| is_rows(f));
         let mut position: BTreeMap<&str, usize> = BTreeMap::new();
-        for (index, path) in self.manifest.tables.iter().flat_map(|t| &t.files).enumerate() {
+        for (index, path) in self
+            .manifest
+            .tables
+            .iter()
+            .flat_map(|t| &t.files)
+            .enumerate()
+        {
             position.entry(path).or_insert(index);
         }
         let mut rows = rows;
-        rows.sort_by_key(|file| position.get(file.path.as_str()).copied().unwrap_or(usize::MAX));
+        rows.sort_by_key(|file| {
+            position
+                .get(file.path.as_str())
+                .copied()
+                .unwrap_or(usize::MAX)
+        });
         (rows, small)
     }
 
     async fn read_small(&self, path: &str) -> Result<Bytes, EngineError> {
-        Ok(self.reader.read_small_node(self.node(path)?, path, SCHEMA_BYTES_MAX).await?)
+        Ok(self
+            .reader
+            .read_small_node(self.node(path)?, path, SCHEMA_BYTES_MAX)
+            .await?)
     }
 
     fn node(&self, path: &str) -> Result<&FileNode, EngineError> {
@@ -224,7 +255,10 @@ impl Opened {
 
     /// Whether the rows lie inside a database file that is stored whole.
     pub fn is_database_file(&self) -> bool {
-        self.manifest.tables.iter().any(|table| table.format == RowFormat::DatabaseFile)
+        self.manifest
+            .tables
+            .iter()
+            .any(|table| table.format == RowFormat::DatabaseFile)
     }
 }
 
@@ -247,13 +281,22 @@ async fn load_file(
             progress.add_bytes(bytes);
         }
     };
-    let restoring = RestoreFile { path: file.path, bytes: file.bytes, content };
-    let (read, (), loaded) =
-        tokio::join!(reader.read_file(&node, sink), counting, target.load(&manifest, restoring));
+    let restoring = RestoreFile {
+        path: file.path,
+        bytes: file.bytes,
+        content,
+    };
+    let (read, (), loaded) = tokio::join!(
+        reader.read_file(&node, sink),
+        counting,
+        target.load(&manifest, restoring)
+    );
     // Where the target failed, the reader only saw that nobody listens any more.
     match (read, loaded) {
         (Ok(()), loaded) => Ok(loaded?),
-        (Err(error), Err(loaded)) if error.kind == RepositoryErrorKind::Aborted => Err(loaded.into()),
+        (Err(error), Err(loaded)) if error.kind == RepositoryErrorKind::Aborted => {
+            Err(loaded.into())
+        }
         (Err(error), _) => Err(error.into()),
     }
 }

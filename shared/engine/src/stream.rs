@@ -34,19 +34,32 @@ pub(crate) async fn store_parts(
     progress: &Progress,
 ) -> Result<Vec<StoredPart>, EngineError> {
     let parts = &snapshot.facts().parts;
-    progress.expect(parts.iter().map(|p| p.bytes_estimated).sum(), parts.len() as u64);
+    progress.expect(
+        parts.iter().map(|p| p.bytes_estimated).sum(),
+        parts.len() as u64,
+    );
 
     let mut waiting = parts.iter().cloned();
     let mut reading = JoinSet::new();
     let mut stored = Vec::with_capacity(parts.len());
     for part in waiting.by_ref().take(snapshot.parallelism().max(1)) {
-        reading.spawn(store_part(snapshot.clone(), part, writer.clone(), progress.clone()));
+        reading.spawn(store_part(
+            snapshot.clone(),
+            part,
+            writer.clone(),
+            progress.clone(),
+        ));
     }
     while let Some(done) = reading.join_next().await {
         stored.push(done.map_err(EngineError::panicked)??);
         progress.add_part();
         if let Some(part) = waiting.next() {
-            reading.spawn(store_part(snapshot.clone(), part, writer.clone(), progress.clone()));
+            reading.spawn(store_part(
+                snapshot.clone(),
+                part,
+                writer.clone(),
+                progress.clone(),
+            ));
         }
     }
     stored.sort_by_key(|stored| stored.part.index);
@@ -77,7 +90,12 @@ async fn store_part(
         }
         (Ok(_), Ok(stored)) => stored,
     };
-    Ok(StoredPart { part, file, rows, content })
+    Ok(StoredPart {
+        part,
+        file,
+        rows,
+        content,
+    })
 }
 
 fn store_pieces(

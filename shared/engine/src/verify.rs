@@ -72,7 +72,9 @@ pub async fn verify(
     let seen = pieces.clone();
     let on_blob = Arc::new(move |id: BlobId, content: &[u8]| {
         let piece = RowPiece::of(content);
-        seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id, piece);
+        seen.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, piece);
     });
     let counted = progress.clone();
     let on_pack = Arc::new(move |step: CheckProgress| {
@@ -88,7 +90,11 @@ pub async fn verify(
     let mut tables = 0;
     match manifest_of(&repository, &report).await {
         Ok(manifest) => {
-            let comparing = Comparing { repository: &repository, report: &report, pieces };
+            let comparing = Comparing {
+                repository: &repository,
+                report: &report,
+                pieces,
+            };
             tables = manifest.tables.len() as u64;
             rows = comparing.compare(&manifest, &mut findings).await?;
         }
@@ -107,7 +113,14 @@ pub async fn verify(
 }
 
 fn only(finding: Finding) -> Verification {
-    Verification { findings: vec![finding], bytes_read: 0, packs: 0, blobs: 0, tables: 0, rows: 0 }
+    Verification {
+        findings: vec![finding],
+        bytes_read: 0,
+        packs: 0,
+        blobs: 0,
+        tables: 0,
+        rows: 0,
+    }
 }
 
 fn disagrees(object: &str, detail: impl Into<String>) -> Finding {
@@ -127,7 +140,10 @@ async fn manifest_of(repository: &Repository, report: &CheckReport) -> Result<Ma
     let Some((_, node)) = report.files.iter().find(|(path, _)| path == MANIFEST_PATH) else {
         return Err(broken("the snapshot has no readable manifest".to_owned()));
     };
-    let index = repository.load_index().await.map_err(|e| broken(e.to_string()))?;
+    let index = repository
+        .load_index()
+        .await
+        .map_err(|e| broken(e.to_string()))?;
     let text = repository
         .reader(index)
         .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX)
@@ -165,14 +181,21 @@ impl Comparing<'_> {
         manifest: &Manifest,
         findings: &mut Vec<Finding>,
     ) -> Result<u64, EngineError> {
-        let stored: HashMap<&str, &FileNode> =
-            self.report.files.iter().map(|(path, node)| (path.as_str(), node)).collect();
+        let stored: HashMap<&str, &FileNode> = self
+            .report
+            .files
+            .iter()
+            .map(|(path, node)| (path.as_str(), node))
+            .collect();
         for file in &manifest.files {
             match stored.get(file.path.as_str()) {
                 None => findings.push(disagrees(&file.path, "the snapshot lacks this file")),
                 Some(node) if node.bytes != file.bytes => findings.push(disagrees(
                     &file.path,
-                    format!("{} bytes are stored, the manifest says {}", node.bytes, file.bytes),
+                    format!(
+                        "{} bytes are stored, the manifest says {}",
+                        node.bytes, file.bytes
+                    ),
                 )),
                 Some(_) => {}
             }
@@ -196,8 +219,14 @@ impl Comparing<'_> {
         }
         let (mut rows, mut content, mut bytes) = (0, Default::default(), 0);
         for path in &table.files {
-            let Some(node) = stored.get(path.as_str()) else { return Ok(0) };
-            if !node.content.iter().all(|blob| self.pieces.contains_key(blob)) {
+            let Some(node) = stored.get(path.as_str()) else {
+                return Ok(0);
+            };
+            if !node
+                .content
+                .iter()
+                .all(|blob| self.pieces.contains_key(blob))
+            {
                 // A blob is missing or damaged, which is a finding already.
                 return Ok(0);
             }
@@ -262,16 +291,23 @@ pub async fn verify_recorded(
 ) -> Result<Verification, EngineError> {
     let verification = verify(location, password, record, progress).await?;
     let now = Utc::now();
-    let trust = if verification.is_good() { Trust::Verified } else { Trust::Damaged };
+    let trust = if verification.is_good() {
+        Trust::Verified
+    } else {
+        Trust::Damaged
+    };
     let wanted = match &record.schedule {
         None => true,
-        Some(name) => {
-            catalog.schedule(name).await?.is_none_or(|state| state.schedule.alerts.finding)
-        }
+        Some(name) => catalog
+            .schedule(name)
+            .await?
+            .is_none_or(|state| state.schedule.alerts.finding),
     };
     let outbox: Vec<Message> = alert_if(wanted && !verification.findings.is_empty(), || {
         Alert::finding(record, &verification.findings, now)
     });
-    catalog.record_verification(record, trust, &verification.findings, now, &outbox).await?;
+    catalog
+        .record_verification(record, trust, &verification.findings, now, &outbox)
+        .await?;
     Ok(verification)
 }

@@ -25,12 +25,20 @@ pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliErro
     let new = read(&args.file)?;
     let old = context.catalog.load_config().await?;
     let changes: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
-    let (outside_references, unchecked) =
-        if args.offline { (Vec::new(), Vec::new()) } else { check_scopes(context, &new).await? };
+    let (outside_references, unchecked) = if args.offline {
+        (Vec::new(), Vec::new())
+    } else {
+        check_scopes(context, &new).await?
+    };
     if !args.dry_run {
         configure::apply(&context.catalog, &new, Utc::now()).await?;
     }
-    let applied = Applied { changes, outside_references, unchecked, applied: !args.dry_run };
+    let applied = Applied {
+        changes,
+        outside_references,
+        unchecked,
+        applied: !args.dry_run,
+    };
     context.output.show(&applied, |applied| text(applied, &new));
     Ok(())
 }
@@ -55,7 +63,9 @@ async fn check_scopes(
         if scope.selection == Selection::Everything {
             continue;
         }
-        let Some(source) = config.sources.get(&scope.source) else { continue };
+        let Some(source) = config.sources.get(&scope.source) else {
+            continue;
+        };
         let source = match context.aws.open_source(source).await {
             Ok(source) => source,
             Err(error) => {
@@ -69,7 +79,10 @@ async fn check_scopes(
                 edges.extend(found.map(|edge| (scope.name.to_string(), edge)));
             }
             Err(error) if error.kind == logisedge_sources::SourceErrorKind::NotFound => {
-                return Err(CliError::not_found(format!("scope {}: {error}", scope.name)));
+                return Err(CliError::not_found(format!(
+                    "scope {}: {error}",
+                    scope.name
+                )));
             }
             Err(error) => unchecked.push(format!("scope {}: {error}", scope.name)),
         }
@@ -100,7 +113,8 @@ fn text(applied: &Applied, config: &Config) -> String {
                 lines.push(format!(
                     "Schedule {} is next due {} ({})",
                     schedule.name,
-                    next.with_timezone(&schedule.zone).format("%Y-%m-%d %H:%M %Z"),
+                    next.with_timezone(&schedule.zone)
+                        .format("%Y-%m-%d %H:%M %Z"),
                     crate::output::utc(*next)
                 ));
             }

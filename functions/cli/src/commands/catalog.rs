@@ -4,8 +4,8 @@ use std::path::Path;
 
 use chrono::Utc;
 use logisedge_domain::id::LocationName;
-use logisedge_engine::{Progress, configure};
 use logisedge_engine::rebuild::{Rebuilt, rebuild as rebuild_location};
+use logisedge_engine::{Progress, configure};
 use serde::Serialize;
 
 use crate::bar::during;
@@ -34,7 +34,9 @@ pub(crate) async fn rebuild(
         ));
     }
     if let Some(name) = only.filter(|name| !config.locations.contains_key(name)) {
-        return Err(CliError::not_found(format!("there is no location {name} in the configuration")));
+        return Err(CliError::not_found(format!(
+            "there is no location {name} in the configuration"
+        )));
     }
     let mut shown = Vec::new();
     for (name, location) in &config.locations {
@@ -45,10 +47,18 @@ pub(crate) async fn rebuild(
         let progress = Progress::new();
         let work = rebuild_location(&context.catalog, name, &store, &password, &progress);
         let rebuilt = during("reading the location", &progress, work).await?;
-        shown.push(Shown { location: name.clone(), rebuilt });
+        shown.push(Shown {
+            location: name.clone(),
+            rebuilt,
+        });
     }
-    let unreadable: usize = shown.iter().map(|shown| shown.rebuilt.unreadable.len()).sum();
-    context.output.show(&shown, |shown| shown.iter().map(text).collect::<Vec<_>>().join("\n"));
+    let unreadable: usize = shown
+        .iter()
+        .map(|shown| shown.rebuilt.unreadable.len())
+        .sum();
+    context.output.show(&shown, |shown| {
+        shown.iter().map(text).collect::<Vec<_>>().join("\n")
+    });
     match unreadable {
         0 => Ok(()),
         n => Err(CliError::findings(format!("{n} chains could not be read"))),
@@ -63,7 +73,10 @@ fn text(shown: &Shown) -> String {
         rebuilt.known
     )];
     lines.extend(
-        rebuilt.unreadable.iter().map(|(chain, why)| format!("  cannot read {chain}: {why}")),
+        rebuilt
+            .unreadable
+            .iter()
+            .map(|(chain, why)| format!("  cannot read {chain}: {why}")),
     );
     lines.join("\n")
 }

@@ -6,10 +6,10 @@ use logisedge_domain::format;
 use logisedge_domain::id::{ChainPath, LocationName, RunId, ScopeName, SourceName};
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_engine::Progress;
 use logisedge_engine::backup::{Order, Taken, take};
 use logisedge_engine::rebuild::find_snapshots;
 use logisedge_engine::verify::verify;
-use logisedge_engine::Progress;
 use logisedge_repository::{Options, Password};
 use logisedge_runtime::Aws;
 use logisedge_storage::ObjectStore;
@@ -51,9 +51,16 @@ pub(crate) async fn direct(
                 run: RunId::manual(&format!("{:x}", std::process::id()), now, &scope),
                 schedule: None,
                 chain: ChainPath::new(&scope, now),
-                scope: Scope { name: scope, source: name(LOCATION)?, selection },
+                scope: Scope {
+                    name: scope,
+                    source: name(LOCATION)?,
+                    selection,
+                },
                 location: location_name()?,
-                options: Options { zstd_level, ..Options::default() },
+                options: Options {
+                    zstd_level,
+                    ..Options::default()
+                },
             };
             let progress = Progress::new();
             let lies_at = store.locate(order.chain.as_str());
@@ -68,7 +75,11 @@ pub(crate) async fn direct(
             output.show(&records, |records| snapshots::as_table(records));
             Ok(())
         }
-        DirectCommand::Verify { at, snapshot, scope } => {
+        DirectCommand::Verify {
+            at,
+            snapshot,
+            scope,
+        } => {
             let (store, password, record) =
                 find(&at, aws, &snapshot, scope.as_ref(), output).await?;
             let progress = Progress::new();
@@ -76,7 +87,12 @@ pub(crate) async fn direct(
             let verification = during("verifying", &progress, work).await?;
             verify_command::tell(output, &record, &verification)
         }
-        DirectCommand::Restore { at, snapshot, scope, to } => {
+        DirectCommand::Restore {
+            at,
+            snapshot,
+            scope,
+            to,
+        } => {
             let (store, password, record) =
                 find(&at, aws, &snapshot, scope.as_ref(), output).await?;
             restore::into_target(output, store, &password, &record, &to).await
@@ -98,7 +114,8 @@ async fn list(
     output: Output,
 ) -> Result<Vec<SnapshotRecord>, CliError> {
     let progress = Progress::new();
-    let work = find_snapshots(&location_name()?, store, password, &progress);
+    let name = location_name()?;
+    let work = find_snapshots(&name, store, password, &progress);
     let (mut records, unreadable) = during("reading the location", &progress, work).await?;
     for (chain, why) in &unreadable {
         output.note(&format!("warning: cannot read {chain}: {why}"));
@@ -143,7 +160,11 @@ impl Shown {
 }
 
 fn text(shown: &Shown) -> String {
-    let mut lines: Vec<String> = shown.notes.iter().map(|note| format!("note: {note}")).collect();
+    let mut lines: Vec<String> = shown
+        .notes
+        .iter()
+        .map(|note| format!("note: {note}"))
+        .collect();
     lines.push(format!(
         "Snapshot {} of {} tables, {} rows: {} read, {} stored in {}\nIt lies at {}",
         shown.snapshot.id.short(),

@@ -37,7 +37,12 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     let output = Output { json: cli.json };
     let aws = Aws::from_env().await;
     let catalog = Catalog::new(aws.dynamodb(), &cli.table);
-    let context = Context { aws, catalog, bus: cli.bus, output };
+    let context = Context {
+        aws,
+        catalog,
+        bus: cli.bus,
+        output,
+    };
     match cli.command {
         Command::Setup(setup) => setup::setup(&setup, output),
         Command::Apply(apply) => apply::apply(&context, &apply).await,
@@ -50,9 +55,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Verify { snapshot, scope } => {
             verify::verify(&context, &snapshot, scope.as_ref()).await
         }
-        Command::Prune { scope, dry_run } => {
-            prune::prune(&context, scope.as_ref(), dry_run).await
-        }
+        Command::Prune { scope, dry_run } => prune::prune(&context, scope.as_ref(), dry_run).await,
         Command::Restore(restore) => restore::restore(&context, &restore).await,
         Command::Catalog(CatalogCommand::Rebuild { location, config }) => {
             catalog::rebuild(&context, location.as_ref(), config.as_deref()).await
@@ -80,7 +83,10 @@ impl Context {
         &self,
         name: &LocationName,
     ) -> Result<(Arc<dyn ObjectStore>, Password), CliError> {
-        Ok(self.aws.open_location(&self.location_config(name).await?).await?)
+        Ok(self
+            .aws
+            .open_location(&self.location_config(name).await?)
+            .await?)
     }
 
     /// How a configured location is reached.

@@ -25,25 +25,36 @@ pub(crate) async fn prune(
 ) -> Result<(), CliError> {
     let scopes: Vec<ScopeName> = match scope {
         Some(scope) => vec![scope.clone()],
-        None => context.catalog.scopes().await?.into_iter().map(|scope| scope.name).collect(),
+        None => context
+            .catalog
+            .scopes()
+            .await?
+            .into_iter()
+            .map(|scope| scope.name)
+            .collect(),
     };
     let mut shown = Vec::new();
     for scope in &scopes {
-        let locations = locations_of(context, scope).await?;
+        let locations = open_locations(context, scope).await?;
         if dry_run {
             let plan = plan(&context.catalog, scope, &locations, Utc::now()).await?;
             shown.push(Shown { plan, done: None });
         } else {
             let holder = format!("cli-{}", std::process::id());
             let (plan, done) = execute(&context.catalog, scope, &locations, &holder).await?;
-            shown.push(Shown { plan, done: Some(done) });
+            shown.push(Shown {
+                plan,
+                done: Some(done),
+            });
         }
     }
-    context.output.show(&shown, |shown| shown.iter().map(text).collect::<Vec<_>>().join("\n\n"));
+    context.output.show(&shown, |shown| {
+        shown.iter().map(text).collect::<Vec<_>>().join("\n\n")
+    });
     Ok(())
 }
 
-async fn locations_of(context: &Context, scope: &ScopeName) -> Result<Locations, CliError> {
+async fn open_locations(context: &Context, scope: &ScopeName) -> Result<Locations, CliError> {
     let mut locations = Locations::new();
     for name in locations_of(&context.catalog, scope).await? {
         let config = context.location_config(&name).await?;
@@ -63,13 +74,19 @@ fn text(shown: &Shown) -> String {
             &["SNAPSHOT", "DECISION", "WHY"],
             plan.decisions.iter().map(|decision| {
                 let verb = if decision.keep { "keep" } else { "delete" };
-                vec![decision.snapshot.short(), verb.to_owned(), decision.reason.clone()]
+                vec![
+                    decision.snapshot.short(),
+                    verb.to_owned(),
+                    decision.reason.clone(),
+                ]
             }),
             &[],
         ));
     }
     for (location, chain) in &shown.plan.abandoned {
-        lines.push(format!("  delete {chain} at {location}: a killed attempt left it"));
+        lines.push(format!(
+            "  delete {chain} at {location}: a killed attempt left it"
+        ));
     }
     for (location, chain) in &shown.plan.unknown {
         lines.push(format!(

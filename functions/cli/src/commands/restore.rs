@@ -23,16 +23,27 @@ const IN_USE_FOR: TimeDelta = TimeDelta::hours(24);
 pub(crate) async fn restore(context: &Context, args: &args::Restore) -> Result<(), CliError> {
     let record = context.pick(&args.snapshot, args.scope.as_ref()).await?;
     let (store, password) = context.location(&record.location).await?;
-    let holder = format!("restore-{:x}-{}", Utc::now().timestamp_millis(), std::process::id());
+    let holder = format!(
+        "restore-{:x}-{}",
+        Utc::now().timestamp_millis(),
+        std::process::id()
+    );
     let until = Utc::now() + IN_USE_FOR;
-    if !context.catalog.hold_in_use(&record.scope, &record.id, &holder, until).await? {
+    if !context
+        .catalog
+        .hold_in_use(&record.scope, &record.id, &holder, until)
+        .await?
+    {
         return Err(CliError::refused(format!(
             "snapshot {} is being deleted by prune: choose another",
             record.id.short()
         )));
     }
     let outcome = into_target(context.output, store, &password, &record, &args.to).await;
-    context.catalog.release_use(&record.scope, &record.id, &holder).await?;
+    context
+        .catalog
+        .release_use(&record.scope, &record.id, &holder)
+        .await?;
     outcome
 }
 
@@ -56,12 +67,17 @@ pub(crate) async fn into_target(
     if restored.agrees() {
         return Ok(());
     }
-    Err(CliError::findings("what was restored differs from what the source held: see the table above"))
+    Err(CliError::findings(
+        "what was restored differs from what the source held: see the table above",
+    ))
 }
 
 fn text(restored: &Restored, to: &str) -> String {
-    let mut lines: Vec<String> =
-        restored.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    let mut lines: Vec<String> = restored
+        .warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}"))
+        .collect();
     if let Some(tables) = &restored.tables {
         lines.push(table(
             &["TABLE", "ROWS IN SNAPSHOT", "ROWS RESTORED", "CONTENT"],
@@ -96,7 +112,9 @@ fn text(restored: &Restored, to: &str) -> String {
 
 /// The target as written, without a password that a URL may hold.
 fn without_password(to: &str) -> String {
-    let Some((scheme, rest)) = to.split_once("://") else { return to.to_owned() };
+    let Some((scheme, rest)) = to.split_once("://") else {
+        return to.to_owned();
+    };
     match rest.rsplit_once('@') {
         Some((user, host)) => {
             let user = user.split(':').next().unwrap_or_default();

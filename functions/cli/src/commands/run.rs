@@ -35,17 +35,35 @@ pub(crate) async fn run(context: &Context, args: &args::Run) -> Result<(), CliEr
     };
     context.aws.publish_dispatch(&context.bus, &input).await?;
     if !args.wait {
-        context.output.show(&serde_json::json!({ "token": token, "runs_expected": scopes }), |_| {
-            "Asked the dispatcher to start. `logisedge-backup status` shows how it goes.".to_owned()
-        });
+        context.output.show(
+            &serde_json::json!({ "token": token, "runs_expected": scopes }),
+            |_| {
+                "Asked the dispatcher to start. `logisedge-backup status` shows how it goes."
+                    .to_owned()
+            },
+        );
         return Ok(());
     }
-    let runs = wait(context, &token, scopes, Duration::from_secs(args.wait_seconds_max)).await?;
-    let failed = runs.iter().filter(|run| run.state != RunState::Succeeded).count();
-    context.output.show(&runs, |runs| runs.iter().map(told).collect::<Vec<_>>().join("\n"));
+    let runs = wait(
+        context,
+        &token,
+        scopes,
+        Duration::from_secs(args.wait_seconds_max),
+    )
+    .await?;
+    let failed = runs
+        .iter()
+        .filter(|run| run.state != RunState::Succeeded)
+        .count();
+    context.output.show(&runs, |runs| {
+        runs.iter().map(told).collect::<Vec<_>>().join("\n")
+    });
     match failed {
         0 => Ok(()),
-        n => Err(CliError::failed(format!("{n} of {} runs did not succeed", runs.len()))),
+        n => Err(CliError::failed(format!(
+            "{n} of {} runs did not succeed",
+            runs.len()
+        ))),
     }
 }
 
@@ -69,11 +87,21 @@ async fn check(context: &Context, args: &args::Run) -> Result<usize, CliError> {
             .collect();
         return Err(CliError::not_found(format!(
             "there is no schedule {name}; there are: {}",
-            if known.is_empty() { "none (apply a configuration first)".to_owned() } else { known.join(", ") }
+            if known.is_empty() {
+                "none (apply a configuration first)".to_owned()
+            } else {
+                known.join(", ")
+            }
         )));
     };
-    if let Some(scope) = args.scope.iter().find(|scope| !state.schedule.scopes.contains(scope)) {
-        return Err(CliError::not_found(format!("schedule {name} does not back up scope {scope}")));
+    if let Some(scope) = args
+        .scope
+        .iter()
+        .find(|scope| !state.schedule.scopes.contains(scope))
+    {
+        return Err(CliError::not_found(format!(
+            "schedule {name} does not back up scope {scope}"
+        )));
     }
     let due = state.next_slot.is_some_and(|slot| slot <= Utc::now());
     if !args.force && !due {
@@ -82,21 +110,38 @@ async fn check(context: &Context, args: &args::Run) -> Result<usize, CliError> {
             "schedule {name} is next due {when}; to run it now all the same, say --force"
         )));
     }
-    Ok(if args.scope.is_empty() { state.schedule.scopes.len() } else { args.scope.len() })
+    Ok(if args.scope.is_empty() {
+        state.schedule.scopes.len()
+    } else {
+        args.scope.len()
+    })
 }
 
 async fn unknown_scope(context: &Context, scope: &str) -> Result<CliError, CliError> {
-    let known: Vec<String> =
-        context.catalog.scopes().await?.iter().map(|scope| scope.name.to_string()).collect();
+    let known: Vec<String> = context
+        .catalog
+        .scopes()
+        .await?
+        .iter()
+        .map(|scope| scope.name.to_string())
+        .collect();
     Ok(CliError::not_found(format!(
         "there is no scope {scope}; there are: {}",
-        if known.is_empty() { "none (apply a configuration first)".to_owned() } else { known.join(", ") }
+        if known.is_empty() {
+            "none (apply a configuration first)".to_owned()
+        } else {
+            known.join(", ")
+        }
     )))
 }
 
 /// Recognises our request: time and process, so that two operators at once differ.
 fn new_token() -> String {
-    format!("{:x}{:x}", Utc::now().timestamp_millis(), std::process::id())
+    format!(
+        "{:x}{:x}",
+        Utc::now().timestamp_millis(),
+        std::process::id()
+    )
 }
 
 /// Follows the runs of one request until all have ended.
@@ -113,7 +158,9 @@ async fn wait(
     loop {
         if ours.len() < expected {
             let recent = context.catalog.recent_runs(RUNS_LOOKED_AT).await?;
-            let found = recent.into_iter().filter(|run| run.id.as_str().starts_with(&prefix));
+            let found = recent
+                .into_iter()
+                .filter(|run| run.id.as_str().starts_with(&prefix));
             ours.extend(found.map(|run| (run.id.clone(), run)));
             if ours.is_empty() && begun.elapsed() > DISPATCHED_WITHIN {
                 bar.end();

@@ -18,14 +18,8 @@ use crate::places::PASSWORD_VARIABLE;
 const PREFIX: &str = "backups";
 
 pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
-    let zone = setup.time_zone.parse().map_err(|_| {
-        CliError::failed(format!(
-            "{:?} is no IANA time zone: write one like Europe/Berlin or UTC",
-            setup.time_zone
-        ))
-    })?;
     let text = default_config(&SetupOptions {
-        zone,
+        time_zone: setup.time_zone.clone(),
         source_name: SourceName::new("erp").map_err(|e| CliError::failed(e.to_string()))?,
         source: source(setup)?,
         location_name: LocationName::new("main").map_err(|e| CliError::failed(e.to_string()))?,
@@ -40,7 +34,9 @@ pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
     if !setup.overwrite {
         options.create_new(true);
     }
-    let written = options.open(&setup.out).and_then(|mut f| f.write_all(text.as_bytes()));
+    let written = options
+        .open(&setup.out)
+        .and_then(|mut f| f.write_all(text.as_bytes()));
     written.map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => CliError::refused(format!(
             "{file} is there already: name another file with --out, or say --overwrite"
@@ -57,7 +53,9 @@ pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
 
 fn source(setup: &Setup) -> Result<SourceConfig, CliError> {
     match (&setup.sqlite, &setup.postgres) {
-        (Some(path), _) => Ok(SourceConfig::Sqlite { path: absolute(path)? }),
+        (Some(path), _) => Ok(SourceConfig::Sqlite {
+            path: absolute(path)?,
+        }),
         (None, Some(url)) => postgres(url, setup),
         (None, None) => Err(CliError::failed("name a source: --sqlite or --postgres")),
     }

@@ -27,7 +27,9 @@ pub(crate) fn as_table(records: &[SnapshotRecord]) -> String {
         return "There is no snapshot yet.".to_owned();
     }
     table(
-        &["SNAPSHOT", "SCOPE", "KIND", "TAKEN", "TABLES", "ROWS", "CONTENT", "STORED", "TRUST"],
+        &[
+            "SNAPSHOT", "SCOPE", "KIND", "TAKEN", "TABLES", "ROWS", "CONTENT", "STORED", "TRUST",
+        ],
         records.iter().map(|record| {
             let trust = match record.deleting_since {
                 Some(_) => "being deleted",
@@ -67,13 +69,23 @@ pub(crate) async fn show(
     let lies_at = store.locate(record.chain.as_str());
     let opened = restore::open(store, &password, &record.chain, record.id).await?;
     let findings = context.catalog.findings(&record.id).await?;
-    let shown = Shown { record, lies_at, manifest: opened.manifest, findings };
+    let shown = Shown {
+        record,
+        lies_at,
+        manifest: opened.manifest,
+        findings,
+    };
     context.output.show(&shown, text);
     Ok(())
 }
 
 fn text(shown: &Shown) -> String {
-    let Shown { record, lies_at, manifest, findings } = shown;
+    let Shown {
+        record,
+        lies_at,
+        manifest,
+        findings,
+    } = shown;
     let verified = match record.verified_at {
         Some(at) => format!("{}, read back {}", record.trust.as_str(), utc(at)),
         None => record.trust.as_str().to_owned(),
@@ -99,11 +111,23 @@ fn text(shown: &Shown) -> String {
             format::bytes(record.bytes_stored)
         ),
     ];
-    lines.extend(manifest.notes.iter().map(|note| format!("  note      {note}")));
+    lines.extend(
+        manifest
+            .notes
+            .iter()
+            .map(|note| format!("  note      {note}")),
+    );
     lines.extend(manifest.outside_references.iter().map(|edge| {
-        format!("  leaves    {} refers to {} ({})", edge.from, edge.to, edge.constraint)
+        format!(
+            "  leaves    {} refers to {} ({})",
+            edge.from, edge.to, edge.constraint
+        )
     }));
-    lines.extend(findings.iter().map(|finding| format!("  finding   {finding}")));
+    lines.extend(
+        findings
+            .iter()
+            .map(|finding| format!("  finding   {finding}")),
+    );
     lines.push(String::new());
     lines.push(table(
         &["TABLE", "ROWS", "BYTES", "CONTENT HASH"],

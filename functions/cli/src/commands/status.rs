@@ -37,7 +37,14 @@ pub(crate) async fn status(context: &Context, args: &args::Status) -> Result<(),
         });
     }
     let runs = context.catalog.recent_runs(args.runs).await?;
-    context.output.show(&Status { schedules, scopes, runs }, text);
+    context.output.show(
+        &Status {
+            schedules,
+            scopes,
+            runs,
+        },
+        text,
+    );
     Ok(())
 }
 
@@ -64,7 +71,13 @@ fn text(status: &Status) -> String {
     let scopes = table(
         &["SCOPE", "SNAPSHOTS", "NEWEST", "TRUST", "TAKEN"],
         status.scopes.iter().map(|scope| match &scope.newest {
-            None => vec![scope.scope.clone(), "0".into(), "none".into(), String::new(), String::new()],
+            None => vec![
+                scope.scope.clone(),
+                "0".into(),
+                "none".into(),
+                String::new(),
+                String::new(),
+            ],
             Some(newest) => vec![
                 scope.scope.clone(),
                 scope.snapshots.to_string(),

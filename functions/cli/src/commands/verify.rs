@@ -34,7 +34,8 @@ pub(crate) fn tell(
     if verification.is_good() {
         return Ok(());
     }
-    let others = "verify older ones with `logisedge-backup verify` and restore from one that is good";
+    let others =
+        "verify older ones with `logisedge-backup verify` and restore from one that is good";
     Err(CliError::findings(format!(
         "snapshot {} is damaged and must not be relied on: {others}",
         record.id.short()
@@ -42,9 +43,16 @@ pub(crate) fn tell(
 }
 
 fn text(record: &SnapshotRecord, verification: &Verification) -> String {
-    let mut lines: Vec<String> =
-        verification.findings.iter().map(|finding| format!("finding: {finding}")).collect();
-    let verdict = if verification.is_good() { "is good" } else { "has findings" };
+    let mut lines: Vec<String> = verification
+        .findings
+        .iter()
+        .map(|finding| format!("finding: {finding}"))
+        .collect();
+    let verdict = if verification.is_good() {
+        "is good"
+    } else {
+        "has findings"
+    };
     lines.push(format!(
         "Snapshot {} {verdict}: read {} in {} packs, {} blobs; {} tables with {} rows",
         record.id.short(),

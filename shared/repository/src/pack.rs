@@ -144,6 +144,25 @@ pub(crate) enum HeaderFault {
     Content(&'static str),
 }
 
+impl HeaderFault {
+    /// The same fault, seen by someone who knows the index: a header whose code does not match and
+    /// whose length is another than its blobs give has a wrong length field.
+    pub(crate) fn with_index(self, pack: &[u8], blobs: &[PackedBlob]) -> Self {
+        let header: usize = blobs.iter().map(PackedBlob::entry_bytes).sum();
+        match (&self, pack.last_chunk::<LENGTH_BYTES>()) {
+            (Self::Mac, Some(length)) => {
+                let length = u32::from_le_bytes(*length);
+                if length as usize == header + OVERHEAD_BYTES {
+                    return self;
+                }
+                let bytes = pack.len();
+                Self::Length { length, bytes }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// Reads the header of a whole pack.
 pub(crate) fn read_header(pack: &[u8], cipher: &Cipher) -> Result<Vec<PackedBlob>, HeaderFault> {
     let (rest, length) = pack

@@ -208,7 +208,7 @@ fn examine(
             let detail = format!("its SHA-256 is {actual}: it was altered");
             add(FindingKind::WrongHash, detail);
         }
-        match read_header(&pack, &cipher.0) {
+        match read_header(&pack, &cipher.0).map_err(|fault| fault.with_index(&pack, expected)) {
             Err(fault) => {
                 let kind = match fault {
                     HeaderFault::Mac => FindingKind::WrongMac,

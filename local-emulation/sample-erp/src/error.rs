@@ -34,7 +34,7 @@ pub enum SampleError {
 }
 
 /// tokio-postgres' own text is only `db error`; the server's words are in its source.
-fn full_text(error: &tokio_postgres::Error) -> String {
+pub(crate) fn full_text(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => db.to_string(),
         None => std::error::Error::source(error)

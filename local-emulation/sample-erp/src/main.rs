@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use logisedge_sample_erp::change::{Change, Spread};
-use logisedge_sample_erp::{SampleError, Summary, change, sqlite};
+use logisedge_sample_erp::{SampleError, Summary, change, postgres, sqlite};
 
 /// Makes a realistic ERP database, the same for the same seed and size.
 #[derive(Debug, Parser)]
@@ -24,6 +24,14 @@ enum Verb {
         #[command(flatten)]
         size: Size,
     },
+    /// Fills an empty PostgreSQL database.
+    Postgres {
+        /// `postgres://user@host:port/name`; a password is better in PGPASSWORD.
+        #[arg(env = "SAMPLE_ERP_URL", hide_env_values = true)]
+        url: String,
+        #[command(flatten)]
+        size: Size,
+    },
     /// Changes rows of a database made before, as a day's business would.
     Change {
         #[command(subcommand)]
@@ -37,6 +45,14 @@ enum Database {
     Sqlite {
         /// The file.
         file: PathBuf,
+        #[command(flatten)]
+        business: Business,
+    },
+    /// In a PostgreSQL database.
+    Postgres {
+        /// As for `sample-erp postgres`.
+        #[arg(env = "SAMPLE_ERP_URL", hide_env_values = true)]
+        url: String,
         #[command(flatten)]
         business: Business,
     },
@@ -101,8 +117,12 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<(&'static str, Summary), SampleError> {
     Ok(match verb {
         Verb::Sqlite { file, size } => ("made", sqlite::create(&file, size.seed, size.megabytes)?),
-        Verb::Change {
-            database: Database::Sqlite { file, business },
-        } => ("changed", change::sqlite(&file, business.into())?),
+        Verb::Postgres { url, size } => ("made", postgres::create(&url, size.seed, size.megabytes)?),
+        Verb::Change { database: Database::Sqlite { file, business } } => {
+            ("changed", change::sqlite(&file, business.into())?)
+        }
+        Verb::Change { database: Database::Postgres { url, business } } => {
+            ("changed", postgres::change(&url, business.into())?)
+        }
     })
 }

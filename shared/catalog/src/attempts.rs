@@ -14,7 +14,7 @@ use crate::outbox::outbox_writes;
 use crate::runs::{path, run_object};
 use crate::scope_lease::{self, lease_end};
 use crate::snapshots::new_snapshot;
-use crate::table::{CONFLICT_TRIES_MAX, pause};
+use crate::table::{CONFLICT_TRIES_MAX, Outcome, pause};
 use crate::{Catalog, CatalogError, Message};
 
 /// What came of trying to begin an attempt.
@@ -200,9 +200,22 @@ impl Catalog {
             Write::Update(Key::run(id), succeed),
             new_snapshot("commit", record)?,
         ];
+        const SNAPSHOT: usize = 2;
         writes.extend(outbox_writes("commit", outbox, now)?);
-        if self.transact("commit", &object, writes).await?.is_done() {
-            return Ok(());
+        match self.transact("commit", &object, writes.clone()).await? {
+            Outcome::Done => return Ok(()),
+            // A rebuild found the snapshot at its location before we came to record it. It is the
+            // same one, whose id is the hash of its content.
+            Outcome::Refused(which)
+                if which.iter().position(|refused| *refused) == Some(SNAPSHOT) =>
+            {
+                let known = Key::snapshot(&record.scope, &record.id);
+                writes[SNAPSHOT] = Write::Check(known, Expression::new().exists());
+                if self.transact("commit", &object, writes).await?.is_done() {
+                    return Ok(());
+                }
+            }
+            Outcome::Refused(_) => {}
         }
         // The answer to an earlier try of this commit may have been lost.
         match self.run(id).await? {

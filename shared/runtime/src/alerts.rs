@@ -37,14 +37,18 @@ impl Aws {
         request.send().await.map(|_| ()).map_err(|error| {
             let (message, retry) = match error.as_service_error() {
                 Some(e) if e.is_authorization_error_exception() => (
-                    "the role needs sns:Publish on it (and kms:GenerateDataKey on its key)".to_owned(),
+                    "the role needs sns:Publish on it (and kms:GenerateDataKey on its key)"
+                        .to_owned(),
                     Retry::Permanent,
                 ),
                 Some(e) if e.is_not_found_exception() => {
                     ("there is no such topic".to_owned(), Retry::Permanent)
                 }
                 Some(e) => (
-                    e.meta().message().unwrap_or("the service refused").to_owned(),
+                    e.meta()
+                        .message()
+                        .unwrap_or("the service refused")
+                        .to_owned(),
                     if e.is_internal_error_exception() || e.is_kms_throttling_exception() {
                         Retry::SOON
                     } else {
@@ -68,7 +72,9 @@ impl Aws {
 }
 
 fn attribute(text: &str) -> MessageAttributeValue {
-    let value = MessageAttributeValue::builder().data_type("String").string_value(text);
+    let value = MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(text);
     // The only required field is set.
     value.build().expect("data_type is set")
 }

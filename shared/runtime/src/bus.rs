@@ -1,5 +1,9 @@
 //! Publishing on the event bus.
 
+use std::time::Duration;
+
+use aws_sdk_eventbridge::error::SdkError;
+use aws_sdk_eventbridge::operation::put_events::PutEventsError;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use logisedge_domain::event::{DispatchInput, EVENT_SOURCE, Event};
 use logisedge_domain::retry::Retry;
@@ -9,6 +13,10 @@ use crate::{Aws, RuntimeError, RuntimeErrorKind};
 /// Entries of one PutEvents request:
 /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>.
 pub(crate) const PUT_EVENTS_ENTRIES_MAX: usize = 10;
+
+/// Tries at entries that the bus refused one by one, and the pause after the first.
+const PUT_EVENTS_TRIES_MAX: u32 = 3;
+const PUT_EVENTS_PAUSE: Duration = Duration::from_millis(200);
 
 /// The `source` of what an operator's command line asks for.
 pub(crate) const CLI_SOURCE: &str = "logisedge.cli";
@@ -20,9 +28,9 @@ impl Aws {
     /// Publishes events. An error says that at least one did not reach the bus; the others did, and
     /// publishing all of them again is harmless.
     pub async fn publish(&self, bus: &str, events: &[Event]) -> Result<(), RuntimeError> {
-        let entries = events.iter().map(|event| {
-            entry(bus, EVENT_SOURCE, event.detail_type(), event.to_detail())
-        });
+        let entries = events
+            .iter()
+            .map(|event| entry(bus, EVENT_SOURCE, event.detail_type(), event.to_detail()));
         self.put_events(bus, entries.collect()).await
     }
 
@@ -33,7 +41,11 @@ impl Aws {
         input: &DispatchInput,
     ) -> Result<(), RuntimeError> {
         let detail = serde_json::to_string(input).map_err(|e| failed(bus, e.to_string()))?;
-        self.put_events(bus, vec![entry(bus, CLI_SOURCE, DISPATCH_REQUESTED, detail)]).await
+        self.put_events(
+            bus,
+            vec![entry(bus, CLI_SOURCE, DISPATCH_REQUESTED, detail)],
+        )
+        .await
     }
 
     async fn put_events(
@@ -41,33 +53,88 @@ impl Aws {
         bus: &str,
         entries: Vec<PutEventsRequestEntry>,
     ) -> Result<(), RuntimeError> {
+        let mut failure = None;
         for batch in entries.chunks(PUT_EVENTS_ENTRIES_MAX) {
-            let request = self.eventbridge().put_events().set_entries(Some(batch.to_vec()));
-            let answer = request.send().await.map_err(|error| {
-                let message = match error.as_service_error() {
-                    Some(e) if e.meta().code() == Some("AccessDeniedException") => {
-                        "the role needs events:PutEvents on it".to_owned()
-                    }
-                    Some(e) => e.meta().message().unwrap_or("the service refused").to_owned(),
-                    None => "EventBridge did not answer: check the network, the region and the credentials".to_owned(),
-                };
-                let retry =
-                    if error.as_service_error().is_none() { Retry::SOON } else { Retry::Permanent };
-                RuntimeError { retry, source: Some(Box::new(error)), ..failed(bus, message) }
-            })?;
-            // The request may succeed while single entries do not.
-            if let Some(refused) =
-                answer.entries().iter().find(|entry| entry.error_code().is_some())
-            {
-                let code = refused.error_code().unwrap_or_default();
-                let why = refused.error_message().unwrap_or_default();
+            // One batch that does not go through keeps no other back.
+            if let Err(error) = self.put_batch(bus, batch.to_vec()).await {
+                failure.get_or_insert(error);
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Publishes one batch. The request may succeed while single entries do not: those go again.
+    async fn put_batch(
+        &self,
+        bus: &str,
+        mut entries: Vec<PutEventsRequestEntry>,
+    ) -> Result<(), RuntimeError> {
+        for tries in 1.. {
+            let request = self
+                .eventbridge()
+                .put_events()
+                .set_entries(Some(entries.clone()));
+            let answer = request.send().await.map_err(|error| refused(bus, error))?;
+            let told = answer.entries();
+            let Some(first) = told.iter().find(|entry| entry.error_code().is_some()) else {
+                break;
+            };
+            if tries == PUT_EVENTS_TRIES_MAX {
+                let code = first.error_code().unwrap_or_default();
+                let why = first.error_message().unwrap_or_default();
                 return Err(RuntimeError {
                     retry: Retry::SOON,
                     ..failed(bus, format!("an event was refused: {code}: {why}"))
                 });
             }
+            // The answer's entries are in the request's order.
+            let mut told = told.iter();
+            entries.retain(|_| told.next().is_none_or(|entry| entry.error_code().is_some()));
+            tokio::time::sleep(PUT_EVENTS_PAUSE * tries).await;
         }
         Ok(())
+    }
+}
+
+fn refused(bus: &str, error: SdkError<PutEventsError>) -> RuntimeError {
+    let (message, retry) = match error.as_service_error() {
+        Some(e) => match e.meta().code().unwrap_or_default() {
+            "AccessDeniedException" => (
+                "the role needs events:PutEvents on it".to_owned(),
+                Retry::Permanent,
+            ),
+            "ResourceNotFoundException" => (
+                "there is no such bus: deploy infra/template.yaml, or correct LOGISEDGE_BUS"
+                    .to_owned(),
+                Retry::Permanent,
+            ),
+            code => {
+                let passing = e.is_internal_exception() || code.contains("Throttl");
+                let why = e
+                    .meta()
+                    .message()
+                    .unwrap_or("the service refused")
+                    .to_owned();
+                (
+                    why,
+                    if passing {
+                        Retry::SOON
+                    } else {
+                        Retry::Permanent
+                    },
+                )
+            }
+        },
+        None => (
+            "EventBridge did not answer: check the network, the region and the credentials"
+                .to_owned(),
+            Retry::SOON,
+        ),
+    };
+    RuntimeError {
+        retry,
+        source: Some(Box::new(error)),
+        ..failed(bus, message)
     }
 }
 
@@ -81,5 +148,10 @@ fn entry(bus: &str, source: &str, detail_type: &str, detail: String) -> PutEvent
 }
 
 fn failed(bus: &str, message: impl Into<String>) -> RuntimeError {
-    RuntimeError::new(RuntimeErrorKind::Bus, "publish to", format!("bus {bus}"), message)
+    RuntimeError::new(
+        RuntimeErrorKind::Bus,
+        "publish to",
+        format!("bus {bus}"),
+        message,
+    )
 }

@@ -28,7 +28,10 @@ pub async fn deliver_outbox(
     let mut ids = Vec::new();
     for (id, message) in catalog.outbox(DELIVERED_AT_ONCE_MAX).await? {
         let sent = match &message {
-            Message::Event(event) => aws.publish(&settings.bus, std::slice::from_ref(event)).await,
+            Message::Event(event) => {
+                aws.publish(&settings.bus, std::slice::from_ref(event))
+                    .await
+            }
             Message::Alert(alert) => aws.send_alert(&settings.topic_arn, alert).await,
         };
         match sent {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use logisedge_domain::config::{LocationConfig, SourceConfig};
 use logisedge_repository::Password;
 use logisedge_sources::Source;
-use logisedge_sources::postgres::{PostgresOptions, PostgresSource};
 use logisedge_sources::SqliteSource;
+use logisedge_sources::postgres::{PostgresOptions, PostgresSource};
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::{Aws, RuntimeError, RuntimeErrorKind};
@@ -19,10 +19,19 @@ impl Aws {
         &self,
         config: &LocationConfig,
     ) -> Result<(Arc<dyn ObjectStore>, Password), RuntimeError> {
-        let (LocationConfig::S3 { repository_password, .. }
-        | LocationConfig::Folder { repository_password, .. }) = config;
+        let (LocationConfig::S3 {
+            repository_password,
+            ..
+        }
+        | LocationConfig::Folder {
+            repository_password,
+            ..
+        }) = config;
         let secret = self.secret(repository_password).await?;
-        Ok((self.open_store(config)?, Password::new(secret.expose().to_owned())))
+        Ok((
+            self.open_store(config)?,
+            Password::new(secret.expose().to_owned()),
+        ))
     }
 
     /// Opens a location's store alone, for work that needs no password. Contacts nothing.
@@ -31,9 +40,12 @@ impl Aws {
         config: &LocationConfig,
     ) -> Result<Arc<dyn ObjectStore>, RuntimeError> {
         match config {
-            LocationConfig::S3 { bucket, prefix, region, .. } => {
-                Ok(self.bucket(bucket, prefix, region.as_deref()))
-            }
+            LocationConfig::S3 {
+                bucket,
+                prefix,
+                region,
+                ..
+            } => Ok(self.bucket(bucket, prefix, region.as_deref())),
             LocationConfig::Folder { path, .. } => {
                 let store = FolderStore::create(path).map_err(|error| RuntimeError {
                     retry: error.retry(),
@@ -50,7 +62,10 @@ impl Aws {
     }
 
     /// Makes a source ready to be opened. Contacts Secrets Manager only.
-    pub async fn open_source(&self, config: &SourceConfig) -> Result<Box<dyn Source>, RuntimeError> {
+    pub async fn open_source(
+        &self,
+        config: &SourceConfig,
+    ) -> Result<Box<dyn Source>, RuntimeError> {
         match config {
             SourceConfig::Sqlite { path } => Ok(Box::new(SqliteSource::new(path))),
             SourceConfig::Postgresql {
@@ -68,8 +83,9 @@ impl Aws {
                 options.port = *port;
                 if let Some(reference) = password {
                     let secret = self.secret(reference).await?;
-                    options.password =
-                        Some(logisedge_sources::postgres::Password::new(secret.expose().to_owned()));
+                    options.password = Some(logisedge_sources::postgres::Password::new(
+                        secret.expose().to_owned(),
+                    ));
                 }
                 options.sslmode = *sslmode;
                 options.ca_file = ca_file.as_ref().map(Into::into);

@@ -34,7 +34,11 @@ impl Aws {
             SecretRef::Env(name) => (
                 format!("environment variable {name}"),
                 std::env::var(name).map_err(|_| {
-                    failed(format!("environment variable {name}"), "it is not set", None)
+                    failed(
+                        format!("environment variable {name}"),
+                        "it is not set",
+                        None,
+                    )
                 })?,
             ),
             SecretRef::File(path) => {
@@ -43,9 +47,10 @@ impl Aws {
                     .map_err(|e| failed(object.clone(), e.to_string(), Some(Box::new(e))))?;
                 (object, text.trim_end_matches(['\r', '\n']).to_owned())
             }
-            SecretRef::Secret(name) => {
-                (format!("secret {name} of Secrets Manager"), self.managed_secret(name).await?)
-            }
+            SecretRef::Secret(name) => (
+                format!("secret {name} of Secrets Manager"),
+                self.managed_secret(name).await?,
+            ),
         };
         if text.is_empty() {
             return Err(failed(object, "it is empty", None));
@@ -60,7 +65,12 @@ impl Aws {
             None => (reference, None),
         };
         let object = format!("secret {name} of Secrets Manager");
-        let answer = self.secrets().get_secret_value().secret_id(name).send().await;
+        let answer = self
+            .secrets()
+            .get_secret_value()
+            .secret_id(name)
+            .send()
+            .await;
         let answer = answer.map_err(|error| {
             let service = error.as_service_error();
             let (message, retry) = match service {
@@ -81,19 +91,34 @@ impl Aws {
             RuntimeError { retry, ..failed(object.clone(), message, Some(Box::new(error))) }
         })?;
         let Some(text) = answer.secret_string else {
-            return Err(failed(object, "it is binary: store the password as text", None));
+            return Err(failed(
+                object,
+                "it is binary: store the password as text",
+                None,
+            ));
         };
         let Some(key) = key else { return Ok(text) };
-        let value: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|_| failed(object.clone(), format!("#{key} was asked for and it is not JSON"), None))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|_| {
+            failed(
+                object.clone(),
+                format!("#{key} was asked for and it is not JSON"),
+                None,
+            )
+        })?;
         match value.get(key).and_then(serde_json::Value::as_str) {
             Some(text) => Ok(text.to_owned()),
-            None => Err(failed(object, format!("its JSON has no text under {key:?}"), None)),
+            None => Err(failed(
+                object,
+                format!("its JSON has no text under {key:?}"),
+                None,
+            )),
         }
     }
 
     fn region(&self) -> String {
-        self.config().region().map_or("(none is configured)".to_owned(), ToString::to_string)
+        self.config()
+            .region()
+            .map_or("(none is configured)".to_owned(), ToString::to_string)
     }
 }
 
@@ -102,5 +127,8 @@ fn failed(
     message: impl Into<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 ) -> RuntimeError {
-    RuntimeError { source, ..RuntimeError::new(RuntimeErrorKind::Secret, "read", object, message) }
+    RuntimeError {
+        source,
+        ..RuntimeError::new(RuntimeErrorKind::Secret, "read", object, message)
+    }
 }

@@ -44,19 +44,28 @@ pub struct Failure {
 impl Failure {
     /// A failure that trying again does not help.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: Retry::Permanent }
+        Self {
+            message: message.into(),
+            retry: Retry::Permanent,
+        }
     }
 }
 
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
-        Self { message: error.to_string(), retry: error.retry() }
+        Self {
+            message: error.to_string(),
+            retry: error.retry(),
+        }
     }
 }
 
 impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
-        Self { message: error.to_string(), retry: error.retry }
+        Self {
+            message: error.to_string(),
+            retry: error.retry,
+        }
     }
 }
 
@@ -85,12 +94,20 @@ impl Function {
         let settings = Settings::from_env()?;
         let aws = Aws::from_env().await;
         let catalog = Catalog::new(aws.dynamodb(), &settings.table);
-        Ok(Self { settings, aws, catalog, name })
+        Ok(Self {
+            settings,
+            aws,
+            catalog,
+            name,
+        })
     }
 
     /// Answers invocations until Lambda ends the process. After every one the outbox is delivered,
     /// so that what it committed goes out at once and not with the next minute.
-    pub async fn serve<F>(self, handle: impl Fn(Self, Invocation) -> F) -> Result<(), lambda_runtime::Error>
+    pub async fn serve<F>(
+        self,
+        handle: impl Fn(Self, Invocation) -> F,
+    ) -> Result<(), lambda_runtime::Error>
     where
         F: Future<Output = Result<Value, Failure>>,
     {
@@ -105,7 +122,8 @@ impl Function {
                 payload: event.payload,
             };
             let request_id = invocation.request_id.clone();
-            let answer = handle(self.clone(), invocation).await;
+            // Boxed, because a handler's future nests deeper than the compiler lays out at once.
+            let answer = Box::pin(handle(self.clone(), invocation)).await;
             let answer = self.answer(&request_id, answer).await;
             if let Err(error) = deliver_outbox(&self.aws, &self.settings, &self.catalog).await {
                 warn!(%error, "the outbox waits for the next tick");

@@ -23,10 +23,12 @@ impl Settings {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, RuntimeError> {
         let mut missing = Vec::new();
         let mut read = |name: &'static str| {
-            lookup(name).filter(|value| !value.is_empty()).unwrap_or_else(|| {
-                missing.push(name);
-                String::new()
-            })
+            lookup(name)
+                .filter(|value| !value.is_empty())
+                .unwrap_or_else(|| {
+                    missing.push(name);
+                    String::new()
+                })
         };
         let settings = Self {
             table: read("LOGISEDGE_TABLE"),

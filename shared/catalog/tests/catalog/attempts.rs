@@ -163,6 +163,24 @@ async fn a_commit_makes_everything_visible_at_once() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_a_rebuild_found_first_is_committed_all_the_same() {
+    let catalog = catalog().await;
+    let run = run(0);
+    let fence = started(&catalog, &run, at(1)).await;
+    let record = snapshot(&run, 1, at(2));
+    assert!(catalog.put_snapshot(&record).await.unwrap());
+    let stats = stats();
+    let commit = catalog.commit_snapshot(&run.id, fence, &record, &stats, at(30), &[]);
+    commit.await.unwrap();
+    let done = catalog.run(&run.id).await.unwrap().unwrap();
+    assert_eq!(done.state, RunState::Succeeded);
+    assert_eq!(
+        catalog.snapshots(&run.scope).await.unwrap(),
+        std::slice::from_ref(&record)
+    );
+}
+
+#[tokio::test]
 async fn an_attempt_that_lost_its_lease_can_do_nothing() {
     let catalog = catalog().await;
     let run = run(0);

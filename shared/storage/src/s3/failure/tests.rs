@@ -1,0 +1,116 @@
+//! The texts, all of them.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+/// Every answer that a user may see, as the error says it.
+#[test]
+fn answers_say_what_to_do() {
+    let place = Place {
+        bucket: "erp".to_owned(),
+        prefix: "backups/".to_owned(),
+    };
+    let answers = [
+        ("write", "NoSuchBucket", "", 404),
+        ("read", "NoSuchKey", "", 404),
+        ("write", "PreconditionFailed", "", 412),
+        ("write", "AccessDenied", "Access Denied", 403),
+        ("read", "AccessDenied", "Access Denied", 403),
+        ("list", "AccessDenied", "Access Denied", 403),
+        ("delete", "AccessDenied", "Access Denied", 403),
+        (
+            "write",
+            "AccessDenied",
+            "User: x is not authorized to perform: kms:GenerateDataKey on resource: y",
+            403,
+        ),
+        ("read", "", "", 403),
+        (
+            "write",
+            "ExpiredToken",
+            "The provided token has expired.",
+            400,
+        ),
+        (
+            "write",
+            "InvalidAccessKeyId",
+            "The key does not exist.",
+            403,
+        ),
+        ("write", "RequestTimeTooSkewed", "", 403),
+        ("write", "PermanentRedirect", "Use eu-central-1", 301),
+        ("write", "XAmzContentChecksumMismatch", "", 400),
+        ("write", "SlowDown", "", 503),
+        (
+            "write",
+            "InternalError",
+            "We encountered an internal error.",
+            500,
+        ),
+        ("write", "ConditionalRequestConflict", "A conflict.", 409),
+        (
+            "write",
+            "XMinioStorageFull",
+            "Storage reached its limit",
+            507,
+        ),
+        ("read", "InvalidObjectState", "", 403),
+        ("write", "NotImplemented", "If-None-Match", 501),
+        ("write", "Odd", "Nobody knows", 400),
+    ];
+    let told: Vec<String> = answers
+        .iter()
+        .map(|(operation, code, text, status)| {
+            let code = (!code.is_empty()).then_some(*code);
+            let text = (!text.is_empty()).then_some(*text);
+            let (kind, message) = place.explain(operation, code, text, Some(*status));
+            format!("{kind:?}: {message}")
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    StoreMissing: there is no bucket "erp": create it, or correct the location's bucket
+    NotFound: there is no such object
+    AlreadyExists: it exists already
+    Denied: access denied: the role needs s3:PutObject on arn:aws:s3:::erp/backups/*, and the bucket's policy must not refuse it
+    Denied: access denied: the role needs s3:GetObject on arn:aws:s3:::erp/backups/* (and s3:ListBucket on the bucket, without which a missing object looks the same)
+    Denied: access denied: the role needs s3:ListBucket on arn:aws:s3:::erp, and the bucket's policy must not refuse it
+    Denied: access denied: the role needs s3:DeleteObject on arn:aws:s3:::erp/backups/*, and the bucket's policy must not refuse it
+    Denied: the bucket's KMS key refuses it (User: x is not authorized to perform: kms:GenerateDataKey on resource: y): allow the role kms:Decrypt and kms:GenerateDataKey, and see that the key is enabled
+    Denied: access denied: the role needs s3:GetObject on arn:aws:s3:::erp/backups/* (and s3:ListBucket on the bucket, without which a missing object looks the same)
+    Denied: the AWS credentials have expired: sign in again
+    Denied: AWS does not accept the credentials: The key does not exist.
+    Denied: this machine's clock is more than 15 minutes wrong: set it
+    Other: bucket "erp" is in another region: set the location's region (Use eu-central-1)
+    Corrupted: what arrived does not have the checksum of what was sent
+    Unavailable: S3 asks to send fewer requests
+    Unavailable: S3 failed for the moment: We encountered an internal error.
+    Unavailable: S3 failed for the moment: A conflict.
+    Full: the store has no room left (Storage reached its limit): raise its quota, or prune old snapshots
+    Other: the object is archived: restore it to a standard storage class first
+    Other: the store does not know this kind of request, which S3 does: If-None-Match
+    Other: S3 answered 400 Odd: Nobody knows
+    "#);
+}
+
+#[test]
+fn of_several_deletions_the_error_that_needs_somebody_is_told() {
+    let place = Place {
+        bucket: "erp".to_owned(),
+        prefix: String::new(),
+    };
+    let error = |key: &str, code: &str| {
+        let error = aws_sdk_s3::types::Error::builder().key(key).code(code);
+        error.build()
+    };
+    assert!(place.worst_delete_error(&[]).is_none());
+    assert!(
+        place
+            .worst_delete_error(&[error("a", "NoSuchKey")])
+            .is_none()
+    );
+    let errors = [error("a", "SlowDown"), error("b", "AccessDenied")];
+    let worst = place.worst_delete_error(&errors).unwrap();
+    assert_eq!(worst.kind, StorageErrorKind::Denied);
+    insta::assert_snapshot!(worst, @"cannot delete s3://erp/b: access denied: the role needs s3:DeleteObject on arn:aws:s3:::erp/*, and the bucket's policy must not refuse it (and 1 more of the same request)");
+}

@@ -54,7 +54,7 @@ impl Reader {
         Self { repository, index }
     }
 
-    /// Every regular file of a snapshot by its absolute path, sorted by directory. Other kinds of
+    /// Every regular file of a snapshot by its absolute path, sorted by it. Other kinds of
     /// nodes, which only restic itself writes, are left out.
     pub async fn files(
         &self,
@@ -63,6 +63,7 @@ impl Reader {
         let mut files = Vec::new();
         self.walk(snapshot, |_, _| (), |path, node| files.push((path, node)))
             .await?;
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(files)
     }
 
@@ -97,8 +98,7 @@ impl Reader {
             let json = self.blob(BlobKind::Tree, id).await?;
             let tree: Tree =
                 serde_json::from_slice(&json).map_err(|e| broken(&format!("its JSON: {e}")))?;
-            // The stack hands out the last first, so the first goes on it last.
-            for node in tree.nodes.into_iter().rev() {
+            for node in tree.nodes {
                 let name = node
                     .name()
                     .ok_or_else(|| broken("an entry has no valid name"))?;

@@ -2,6 +2,8 @@
 //! with everything that is said of it elsewhere. What is wrong becomes a finding, and the check
 //! goes on as far as it can.
 
+#[cfg(test)]
+mod crafted;
 mod objects;
 mod packs;
 mod trees;

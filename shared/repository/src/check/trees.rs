@@ -47,7 +47,7 @@ pub(super) async fn walk(
             broken("its directories are nested too deeply".to_owned());
             continue;
         }
-        for node in tree.nodes.into_iter().rev() {
+        for node in tree.nodes {
             let Some(name) = node.name() else {
                 broken("an entry has no valid name".to_owned());
                 continue;

@@ -117,12 +117,14 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<(&'static str, Summary), SampleError> {
     Ok(match verb {
         Verb::Sqlite { file, size } => ("made", sqlite::create(&file, size.seed, size.megabytes)?),
-        Verb::Postgres { url, size } => ("made", postgres::create(&url, size.seed, size.megabytes)?),
-        Verb::Change { database: Database::Sqlite { file, business } } => {
-            ("changed", change::sqlite(&file, business.into())?)
+        Verb::Postgres { url, size } => {
+            ("made", postgres::create(&url, size.seed, size.megabytes)?)
         }
-        Verb::Change { database: Database::Postgres { url, business } } => {
-            ("changed", postgres::change(&url, business.into())?)
-        }
+        Verb::Change {
+            database: Database::Sqlite { file, business },
+        } => ("changed", change::sqlite(&file, business.into())?),
+        Verb::Change {
+            database: Database::Postgres { url, business },
+        } => ("changed", postgres::change(&url, business.into())?),
     })
 }

@@ -41,16 +41,25 @@ pub fn create(url: &str, seed: u64, megabytes: u64) -> Result<Summary, SampleErr
             return Err(SampleError::NotEmpty(described(&config)));
         }
         for table in TABLES {
-            client.batch_execute(&table.create(Dialect::Postgres)).await?;
+            client
+                .batch_execute(&table.create(Dialect::Postgres))
+                .await?;
         }
         Ok(())
     })?;
-    let ranges = TABLES.iter().map(|table| 0..table.rows(world.orders)).collect();
+    let ranges = TABLES
+        .iter()
+        .map(|table| 0..table.rows(world.orders))
+        .collect();
     let summary = load(&config, world, ranges)?;
     let mut keys = Vec::new();
     let mut references = Vec::new();
     for table in TABLES {
-        let key = format!("ALTER TABLE {} ADD PRIMARY KEY ({});", table.name, table.key.join(", "));
+        let key = format!(
+            "ALTER TABLE {} ADD PRIMARY KEY ({});",
+            table.name,
+            table.key.join(", ")
+        );
         keys.push(key + &table.create_indexes().concat());
         for column in table.columns {
             if let Some(other) = column.refers {
@@ -67,7 +76,9 @@ pub fn create(url: &str, seed: u64, megabytes: u64) -> Result<Summary, SampleErr
         client.batch_execute(VIEWS).await?;
         client.batch_execute(TRIGGER_POSTGRES).await?;
         client
-            .batch_execute("CREATE TABLE company_settings (name text PRIMARY KEY, value text NOT NULL)")
+            .batch_execute(
+                "CREATE TABLE company_settings (name text PRIMARY KEY, value text NOT NULL)",
+            )
             .await?;
         settle(&client, world).await?;
         client.batch_execute("ANALYZE").await?;
@@ -84,7 +95,13 @@ pub fn change(url: &str, change: Change) -> Result<Summary, SampleError> {
         let rows = client
             .query("SELECT name, value FROM company_settings", &[])
             .await
-            .map_err(|error| if error.as_db_error().is_some() { not_a_sample() } else { error.into() })?;
+            .map_err(|error| {
+                if error.as_db_error().is_some() {
+                    not_a_sample()
+                } else {
+                    error.into()
+                }
+            })?;
         let settings: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         let world = change::world_of(&settings).ok_or_else(not_a_sample)?;
         let mut updated = 0;
@@ -96,9 +113,15 @@ pub fn change(url: &str, change: Change) -> Result<Summary, SampleError> {
     let new = change::grown(world, change.insert);
     // One connection and the tables' order keep the foreign keys satisfied; those of the one
     // cycle are checked at the end.
-    let mut summary = Summary { tables: TABLES.len(), rows: updated, bytes: 0 };
+    let mut summary = Summary {
+        tables: TABLES.len(),
+        rows: updated,
+        bytes: 0,
+    };
     blocking(&config, async |client| {
-        client.batch_execute("BEGIN; SET CONSTRAINTS ALL DEFERRED").await?;
+        client
+            .batch_execute("BEGIN; SET CONSTRAINTS ALL DEFERRED")
+            .await?;
         for (at, table) in TABLES.iter().enumerate() {
             let range = table.rows(world.orders_now)..table.rows(new.orders_now);
             summary.rows += range.end - range.start;
@@ -112,9 +135,12 @@ pub fn change(url: &str, change: Change) -> Result<Summary, SampleError> {
 }
 
 fn config(url: &str) -> Result<Config, SampleError> {
-    let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-        SampleError::Unreachable { database: "the database".to_owned(), reason: error.to_string() }
-    })?;
+    let mut config: Config =
+        url.parse()
+            .map_err(|error: tokio_postgres::Error| SampleError::Unreachable {
+                database: "the database".to_owned(),
+                reason: error.to_string(),
+            })?;
     if config.get_password().is_none()
         && let Ok(password) = std::env::var("PGPASSWORD")
     {
@@ -132,7 +158,10 @@ fn described(config: &Config) -> String {
         None => "localhost".to_owned(),
     };
     let port = config.get_ports().first().unwrap_or(&5432);
-    format!("database {} at {host}:{port}", config.get_dbname().unwrap_or("(default)"))
+    format!(
+        "database {} at {host}:{port}",
+        config.get_dbname().unwrap_or("(default)")
+    )
 }
 
 /// Connects on this thread and runs `work`.
@@ -175,13 +204,18 @@ fn on_connections(
             .map(|_| scope.spawn(|| blocking(config, async |client| work(&client).await)))
             .collect();
         threads.into_iter().try_for_each(|thread| {
-            thread.join().map_err(|_| SampleError::Internal("a loading thread panicked".to_owned()))?
+            thread
+                .join()
+                .map_err(|_| SampleError::Internal("a loading thread panicked".to_owned()))?
         })
     })
 }
 
 fn taken<T>(queue: &Mutex<Vec<T>>) -> Option<T> {
-    queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop()
+    queue
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .pop()
 }
 
 fn in_parallel(config: &Config, statements: Vec<String>) -> Result<(), SampleError> {
@@ -215,7 +249,11 @@ fn load(
         }
         Ok(())
     })?;
-    Ok(Summary { tables: TABLES.len(), rows, bytes: bytes.into_inner() })
+    Ok(Summary {
+        tables: TABLES.len(),
+        rows,
+        bytes: bytes.into_inner(),
+    })
 }
 
 async fn copy(
@@ -225,7 +263,9 @@ async fn copy(
     world: World,
 ) -> Result<u64, SampleError> {
     let (name, columns) = (TABLES[table].name, TABLES[table].column_list());
-    let sink = client.copy_in(&format!("COPY {name} ({columns}) FROM STDIN")).await?;
+    let sink = client
+        .copy_in(&format!("COPY {name} ({columns}) FROM STDIN"))
+        .await?;
     let mut sink = std::pin::pin!(sink);
     let mut rows = Rows::new(world);
     let mut text = CopyText::default();

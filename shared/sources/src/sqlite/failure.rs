@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+pub(super) use crate::files::of_system;
 use crate::{SourceError, SourceErrorKind};
 
 /// An error about a database file, from what SQLite said.
@@ -43,37 +44,6 @@ pub(super) fn of_sqlite(
         kind,
         operation,
         object: object.into(),
-        message,
-        source: Some(Box::new(error)),
-    }
-}
-
-/// An error about a file or folder, from what the system said.
-pub(super) fn of_system(
-    operation: &'static str,
-    path: &Path,
-    error: std::io::Error,
-) -> SourceError {
-    use std::io::ErrorKind as System;
-    let (kind, message) = match error.kind() {
-        System::NotFound => (
-            SourceErrorKind::NotFound,
-            "there is no such file or folder; check the path".to_owned(),
-        ),
-        System::PermissionDenied | System::ReadOnlyFilesystem => (
-            SourceErrorKind::Denied,
-            format!("{error}; give this user access to it"),
-        ),
-        System::StorageFull | System::QuotaExceeded => (
-            SourceErrorKind::NoRoom,
-            "the disk is full; free some room or name a folder on another disk".to_owned(),
-        ),
-        _ => (SourceErrorKind::Failed, error.to_string()),
-    };
-    SourceError {
-        kind,
-        operation,
-        object: path.display().to_string(),
         message,
         source: Some(Box::new(error)),
     }

@@ -18,6 +18,7 @@ use tempfile::TempPath;
 use super::catalog::{self, Kind};
 use super::source::VIOLATIONS;
 use super::{connect, failure, rows, scripts};
+use crate::files::{folder_of, not_begun, sync_folder, whole};
 use crate::{RestoreFile, SourceError, SourceErrorKind, Target, TargetState};
 
 /// A new SQLite database file, or one to be replaced.
@@ -62,15 +63,6 @@ impl SqliteTarget {
 
 fn said(path: &Path) -> impl Fn(rusqlite::Error) -> SourceError {
     move |error| failure::of_sqlite("restore", path.display().to_string(), error)
-}
-
-fn not_begun(path: &Path) -> SourceError {
-    failure::of(
-        SourceErrorKind::Failed,
-        "restore",
-        path.display().to_string(),
-        "the restore was not begun",
-    )
 }
 
 fn state_of(path: &Path) -> Result<TargetState, SourceError> {
@@ -132,13 +124,6 @@ fn state_of(path: &Path) -> Result<TargetState, SourceError> {
             )))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
     }
 }
 
@@ -280,19 +265,6 @@ fn at_line(path: &Path) -> impl Fn((rusqlite::Error, u64)) -> SourceError {
     }
 }
 
-/// The content that a stream gave must be as long as the manifest says.
-pub(crate) fn whole(path: &Path, file: &str, bytes: u64, expected: u64) -> Result<(), SourceError> {
-    if bytes == expected {
-        return Ok(());
-    }
-    Err(failure::of(
-        SourceErrorKind::Aborted,
-        "restore",
-        path.display().to_string(),
-        format!("{file} ended after {bytes} of {expected} bytes; its reader failed"),
-    ))
-}
-
 fn load_file(building: &Building, path: &Path, file: &mut RestoreFile) -> Result<(), SourceError> {
     let failed = |error| failure::of_system("restore", path, error);
     let mut to = std::fs::OpenOptions::new()
@@ -337,11 +309,6 @@ fn finish(
             .map_err(|error| failed(error.error))?;
     }
     sync_folder(folder_of(path)).map_err(failed)
-}
-
-/// Makes a rename durable.
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
 }
 
 /// Locks the database that is about to be replaced and folds its write-ahead log into it, so that

@@ -350,7 +350,7 @@ async fn a_target_that_is_not_empty_or_of_another_kind() {
         .begin(&carried.manifest, &carried.schema, false)
         .await
         .unwrap_err();
-    insta::assert_snapshot!(seen(&error, &database, &[]), @"NotEmpty, permanent: cannot restore to database DATABASE at ADDRESS: it holds 4 tables (public.a, public.b, s.c, …), 1 views (s.v), 1 functions (public.f), 1 types (public.mood), 1 schemas (s), 1 large objects (700001); give an empty database, or say that it may be overwritten");
+    insta::assert_snapshot!(seen(&error, &database, &[]), @"NotEmpty, permanent: cannot restore to database DATABASE at ADDRESS: it holds 4 tables (public.a, public.b, s.c, …), 1 view (s.v), 1 function (public.f), 1 type (public.mood), 1 schema (s), 1 large object (700001); give an empty database, or say that it may be overwritten");
 
     let mut foreign = carried.manifest.clone();
     foreign.source.engine = "sqlite".to_owned();

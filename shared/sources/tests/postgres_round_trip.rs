@@ -68,6 +68,7 @@ async fn everything_comes_through_a_restore() {
     let (expected, found) = (database.dump(), copy.dump());
     similar(&expected.0, &found.0);
     assert_eq!(expected.1, found.1);
+    assert_eq!(beside_the_dump(&database), beside_the_dump(&copy));
 
     // The same again, over what is there now.
     assert!(matches!(
@@ -98,7 +99,19 @@ async fn psql_alone_rebuilds_everything() {
     let (expected, found) = (database.dump(), copy.dump());
     similar(&expected.0, &found.0);
     assert_eq!(expected.1, found.1);
+    assert_eq!(beside_the_dump(&database), beside_the_dump(&copy));
     assert_read_back(&PostgresTarget::new(copy.options()), &carried).await;
+}
+
+/// What a dump of schema and rows does not show.
+fn beside_the_dump(database: &Database) -> String {
+    database.sql(
+        "SELECT * FROM public.a_depends_on_z; SELECT * FROM public.z_first ORDER BY 1; \
+         SELECT relname, relispopulated FROM pg_class WHERE relkind = 'm' ORDER BY 1; \
+         SELECT m.oid, pg_get_userbyid(lomowner), lomacl, md5(lo_get(m.oid)), length(lo_get(m.oid)), \
+            description FROM pg_largeobject_metadata m LEFT JOIN pg_description d ON d.objoid = m.oid \
+            AND d.classoid = 'pg_largeobject'::regclass ORDER BY 1",
+    )
 }
 
 /// Compares long texts line by line, so that a difference can be read.

@@ -102,7 +102,8 @@ pub(super) async fn gather(
         "roles".to_owned(),
         serde_json::Value::from(roles.clone()).to_string(),
     );
-    let notes = notes(client, &roles, around.as_ref()).await.map_err(said)?;
+    let mut notes = notes(client, &roles, around.as_ref()).await.map_err(said)?;
+    notes.extend(two_line_names(&tables));
     let large_object_bytes = match has_large_objects {
         true => Some(large_objects::bytes_estimated(client).await.map_err(said)?),
         false => None,
@@ -295,4 +296,21 @@ async fn notes(
         }
     }
     Ok(notes)
+}
+
+/// psql's `\copy` takes one line, and a name can hold a line feed.
+fn two_line_names(tables: &[Table]) -> Option<String> {
+    let broken = |name: &str| name.contains(['\n', '\r']);
+    let names: Vec<String> = tables
+        .iter()
+        .filter(|t| broken(&t.schema) || broken(&t.name) || t.columns.iter().any(|c| broken(c)))
+        .map(|table| format!("{:?}", table.plain_name()))
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "restore.sql cannot load tables with line feeds in their or their columns' names, other ways \
+             to restore can: {}",
+            names.join(", ")
+        )
+    })
 }

@@ -28,7 +28,7 @@ pub(super) const RESTORE: &str = "/restore.sql";
 /// The session settings under which rows are read in again.
 pub(super) const ROW_SETTINGS: &str = "SET client_encoding = 'UTF8';\n\
      SET DateStyle = 'ISO, MDY';\nSET IntervalStyle = 'postgres';\nSET TimeZone = 'UTC';\n\
-     SET standard_conforming_strings = on;\nSET xmloption = 'content';\n\
+     SET standard_conforming_strings = on;\nSET xmloption = 'content';\nSET lc_monetary = 'C';\n\
      SET row_security = off;\nSET statement_timeout = 0;\nSET lock_timeout = 0;\n\
      SET idle_in_transaction_session_timeout = 0;\nSET client_min_messages = warning;\n";
 

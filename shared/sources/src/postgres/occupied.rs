@@ -85,6 +85,11 @@ pub(super) async fn state(client: &Client) -> Result<TargetState, Error> {
         if count > 0 {
             let names: Vec<String> = row.get(1);
             let more = if count > NAMES_SHOWN { ", …" } else { "" };
+            let kind = if count == 1 {
+                kind.trim_end_matches('s')
+            } else {
+                kind
+            };
             found.push(format!("{count} {kind} ({}{more})", names.join(", ")));
         }
     }

@@ -344,7 +344,14 @@ mod tests {
             assert!(!text.contains("secret"), "{text}");
             texts.push(text);
         }
-        insta::assert_snapshot!(texts.join("\n"), @"");
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+cannot understand the PostgreSQL URL: it has to start with postgres://
+cannot understand the PostgreSQL URL: it is not of the form postgres://user@host:port/database?sslmode=…; special characters in a part have to be percent-encoded
+cannot understand the PostgreSQL URL: it names several hosts; give one
+cannot understand the PostgreSQL URL: "always" is no sslmode; choose disable, prefer, require, verify-ca or verify-full
+cannot understand the PostgreSQL URL: the parameter target_session_attrs is not supported
+cannot understand the PostgreSQL URL: the value of dbname is not percent-encoded UTF-8
+"#);
     }
 
     #[test]

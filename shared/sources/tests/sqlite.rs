@@ -321,6 +321,30 @@ async fn utf16_and_full_text_search_are_carried_or_noted() {
     assert_eq!(found, 1);
 }
 
+#[tokio::test]
+async fn a_line_end_in_a_name_is_refused_in_a_selection_and_carried_in_the_whole() {
+    let (_folder, from, to) = place();
+    Connection::open(&from)
+        .unwrap()
+        .execute_batch("CREATE TABLE \"a\nb\" (x); INSERT INTO \"a\nb\" VALUES (1), (2)")
+        .unwrap();
+    let error = take(&SqliteSource::new(&from), &tables(&["*"]))
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.kind, SourceErrorKind::Unsupported);
+    let whole = take(&SqliteSource::new(&from), &Selection::Everything)
+        .await
+        .unwrap();
+    assert_eq!(whole.manifest.tables[0].rows, 2);
+    let target = SqliteTarget::new(&to);
+    give(&whole, &target, false, 1000).await.unwrap();
+    assert_eq!(
+        target.read_back(&whole.manifest).await.unwrap().unwrap(),
+        expected(&whole.manifest)
+    );
+}
+
 /// A thread moves money between accounts all the time; every snapshot must hold the same sum.
 fn with_writer(
     journal: &str,
@@ -473,7 +497,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_values_in_any_table_come_back(
-        name in "[^\0]{1,12}",
+        name in "[^\0\r\n]{1,12}",
         types in proptest::collection::vec(prop_oneof![Just(""), Just("TEXT"), Just("REAL"), Just("INTEGER"), Just("NUMERIC"), Just("BLOB")], 1..5),
         rows in proptest::collection::vec(proptest::collection::vec(any_value(), 5), 0..20),
     ) {
@@ -560,5 +584,15 @@ async fn errors_say_what_to_do() {
     texts.push(refused(
         give(&carried, &target, false, 9000).await.unwrap_err(),
     ));
-    insta::assert_snapshot!(texts.join("\n"), @"");
+    insta::assert_snapshot!(texts.join("\n"), @r"
+    cannot back up DIR/missing.db: there is no such file or folder; check the path
+    cannot back up DIR: it is a folder; name the database file inside it
+    cannot back up DIR/text.db: it is no SQLite database, or it is encrypted; name a plain SQLite 3 file
+    cannot select tables of DIR/erp é.db: no table matches custmer*; correct the scope's patterns (SQLite's tables are in the schema `main`)
+    cannot copy a database into DIR/gone: there is no such file or folder; check the path
+    cannot back up DIR/damaged.db: the database is damaged (*** in database main ***
+    Tree 2 page 2: btreeInitPage() returns error code 11); restore an earlier snapshot or try `sqlite3 FILE .recover`
+    cannot restore to DIR/no/such/folder.db: the folder DIR/no/such does not exist; make it first
+    cannot restore to DIR/text.db: it holds a file of 3800 bytes that is no readable SQLite database; name a new file, or allow overwriting
+    ");
 }

@@ -35,6 +35,12 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Whether a name that rows are written with holds a line end.
+    pub(super) fn name_breaks_lines(&self) -> bool {
+        let breaks = |name: &String| name.contains(['\n', '\r']);
+        breaks(&self.name) || (self.partial && self.columns.iter().any(breaks))
+    }
+
     /// The query for its rows: every carried column, in the order in which the table keeps them.
     /// `NOT INDEXED` keeps a covering index from giving another order.
     pub(super) fn query(&self) -> String {

@@ -22,11 +22,14 @@ pub(super) fn stream(
     let object = || format!("table {}", table.name);
     let said = |error| failure::of_sqlite("read", object(), error);
     let mut start = b"INSERT INTO ".to_vec();
-    append_name(&mut start, &table.name);
+    // A selection with a line end in a name is refused, as SQL cannot write one otherwise. Where
+    // rows of a whole file are only counted, any stand-in does, as long as a row is one line.
+    let one_line = |name: &str| name.replace(['\n', '\r'], " ");
+    append_name(&mut start, &one_line(&table.name));
     if table.partial {
         for (at, column) in table.columns.iter().enumerate() {
             start.push(if at == 0 { b'(' } else { b',' });
-            append_name(&mut start, column);
+            append_name(&mut start, &one_line(column));
         }
         start.push(b')');
     }

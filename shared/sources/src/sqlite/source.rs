@@ -235,6 +235,17 @@ fn open_tables(source: &SqliteSource, selection: &Selection) -> Result<Snapshot,
             "the scope holds virtual tables only, whose rows a selection cannot carry; back up the full database instead",
         ));
     }
+    if let Some(table) = carried.iter().find(|table| table.name_breaks_lines()) {
+        return Err(failure::of(
+            SourceErrorKind::Unsupported,
+            "select tables of",
+            path.display().to_string(),
+            format!(
+                "the name of table {:?} or of one of its columns holds a line end, which rows as SQL lines cannot carry; exclude it or back up the full database",
+                table.name
+            ),
+        ));
+    }
     let inside = carried
         .iter()
         .map(|table| table.name.to_ascii_lowercase())

@@ -12,8 +12,7 @@ use logisedge_runtime::Aws;
 
 use logisedge_sources::postgres::{PostgresOptions, PostgresSource, PostgresTarget};
 
-
-use logisedge_sources::{Source, SqliteSource, SqliteTarget, Target};
+use logisedge_sources::{FolderTarget, ScriptTarget, Source, SqliteSource, SqliteTarget, Target};
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::args::{At, To};
@@ -27,7 +26,11 @@ fn is_postgres(text: &str) -> bool {
 }
 
 /// The source that `--from` names.
-pub(crate) fn source(from: &str, connections: u32, pg_dump: &str) -> Result<Box<dyn Source>, CliError> {
+pub(crate) fn source(
+    from: &str,
+    connections: u32,
+    pg_dump: &str,
+) -> Result<Box<dyn Source>, CliError> {
     if is_postgres(from) {
         let mut options = PostgresOptions::from_url(from)?;
         options.connections = connections as usize;
@@ -45,14 +48,21 @@ pub(crate) fn target(to: &To) -> Result<Arc<dyn Target>, CliError> {
         let mut options = PostgresOptions::from_url(text)?;
         options.connections = to.connections as usize;
         let target = PostgresTarget::new(options);
-        let target = if to.skip_missing_roles { target.skip_missing_roles() } else { target };
+        let target = if to.skip_missing_roles {
+            target.skip_missing_roles()
+        } else {
+            target
+        };
         return Ok(Arc::new(target));
     }
     if let Some(path) = text.strip_prefix("sqlite:") {
         return Ok(Arc::new(SqliteTarget::new(path)));
     }
     let path = Path::new(text);
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
     match extension {
         _ if text.ends_with('/') || path.is_dir() => Ok(Arc::new(FolderTarget::new(path))),
         "db" | "sqlite" | "sqlite3" => Ok(Arc::new(SqliteTarget::new(path))),
@@ -75,7 +85,10 @@ pub(crate) fn selection(
     exclude: &[String],
 ) -> Result<Selection, CliError> {
     if !include.is_empty() {
-        return Ok(Selection::Tables { include: include.to_vec(), exclude: exclude.to_vec() });
+        return Ok(Selection::Tables {
+            include: include.to_vec(),
+            exclude: exclude.to_vec(),
+        });
     }
     preset_selection(scope.as_str()).ok_or_else(|| {
         CliError::not_found(format!(
@@ -96,7 +109,11 @@ pub(crate) async fn location(
         return Ok((aws.bucket(bucket, prefix, None), password));
     }
     let path = PathBuf::from(at.at.strip_prefix("folder:").unwrap_or(&at.at));
-    let store = if create { FolderStore::create(&path)? } else { FolderStore::new(&path)? };
+    let store = if create {
+        FolderStore::create(&path)?
+    } else {
+        FolderStore::new(&path)?
+    };
     Ok((Arc::new(store), password))
 }
 
@@ -124,19 +141,28 @@ pub(crate) fn pick(
 ) -> Result<SnapshotRecord, CliError> {
     records.retain(|record| record.deleting_since.is_none());
     records.retain(|record| scope.is_none_or(|scope| record.scope == *scope));
-    let of = scope.map(|scope| format!(" of scope {scope}")).unwrap_or_default();
+    let of = scope
+        .map(|scope| format!(" of scope {scope}"))
+        .unwrap_or_default();
     if wanted == "latest" {
         return records
             .into_iter()
             .max_by_key(|record| record.taken_at)
             .ok_or_else(|| CliError::not_found(format!("there is no snapshot{of} yet")));
     }
-    records.retain(|record| record.id.to_string().starts_with(&wanted.to_ascii_lowercase()));
+    records.retain(|record| {
+        record
+            .id
+            .to_string()
+            .starts_with(&wanted.to_ascii_lowercase())
+    });
     match records.len() {
         1 => Ok(records.remove(0)),
         0 => Err(CliError::not_found(format!(
             "there is no snapshot {wanted}{of}; `logisedge-backup snapshots` lists what there is"
         ))),
-        n => Err(CliError::not_found(format!("{n} snapshots begin with {wanted}: write more of it"))),
+        n => Err(CliError::not_found(format!(
+            "{n} snapshots begin with {wanted}: write more of it"
+        ))),
     }
 }

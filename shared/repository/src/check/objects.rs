@@ -59,11 +59,10 @@ pub(super) async fn check_keys(
         };
         keys += 1;
         let file = get(&**repository.store(), &meta.key).await;
-        if let Some(file) = findings.keep(file)? {
-            if sha256(&file) != hash {
-                let detail = "its SHA-256 is not its name: it was altered";
-                findings.add(FindingKind::WrongHash, &meta.key, detail);
-            }
+        let file = findings.keep(file)?;
+        if file.is_some_and(|file| sha256(&file) != hash) {
+            let detail = "its SHA-256 is not its name: it was altered";
+            findings.add(FindingKind::WrongHash, &meta.key, detail);
         }
     }
     if keys == 0 {

@@ -127,7 +127,7 @@ where
             scope: places.scope.clone(),
             chain: chain.clone(),
             location: run.location.clone(),
-            options: places.options.clone(),
+            options: places.options,
         };
         let taken = take(
             places.source.as_ref(),
@@ -286,7 +286,13 @@ impl Held<'_> {
         failed.reason = Some(reason.clone());
         failed.ended_at = Some(now);
         let policy = policy_of(self.catalog, self.run).await?;
-        let alert = alert_if(policy.failure, || Alert::run_failed(&failed, now));
+        let alert = match error.kind {
+            // Always told: without room every later backup will fail too.
+            EngineErrorKind::StorageFull => {
+                alert_if(true, || Alert::storage_full(&failed, &reason, now))
+            }
+            _ => alert_if(policy.failure, || Alert::run_failed(&failed, now)),
+        };
         let end = AttemptEnd::Failed { reason };
         self.catalog
             .end_attempt(id, scope, self.fence, end, now, &alert)

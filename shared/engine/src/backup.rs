@@ -69,7 +69,7 @@ pub async fn take(
     // The source first: one that cannot be read leaves no trace at the location.
     let snapshot: Arc<dyn SourceSnapshot> = Arc::from(source.open(&order.scope.selection).await?);
     let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
-    let repository = Repository::create(chain, password, order.options.clone()).await?;
+    let repository = Repository::create(chain, password, order.options).await?;
     let writer = repository.writer(KnownBlobs::default());
 
     let stored = store_parts(&snapshot, &writer, progress).await?;

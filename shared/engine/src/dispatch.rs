@@ -10,6 +10,7 @@ use logisedge_catalog::{Catalog, Message};
 use logisedge_domain::Instant;
 use logisedge_domain::alert::Alert;
 use logisedge_domain::event::Event;
+use logisedge_domain::format;
 use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
 use logisedge_domain::plan::{SlotPlan, plan_slot};
 use logisedge_domain::run::{ATTEMPTS_MAX, Cause, Run, RunProgress, RunState};
@@ -105,8 +106,8 @@ fn missed_reason(schedule: &Schedule, plan: &SlotPlan) -> String {
     match plan.run {
         Some(later) => format!("nothing could start it; the later slot {later} runs instead{more}"),
         None => format!(
-            "nothing could start it within {} s of its slot{more}",
-            schedule.catch_up_seconds
+            "nothing could start it within {} of its slot{more}",
+            format::duration(Duration::from_secs(schedule.catch_up_seconds))
         ),
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use logisedge_catalog::CatalogError;
 use logisedge_domain::retry::Retry;
-use logisedge_repository::RepositoryError;
+use logisedge_repository::{RepositoryError, RepositoryErrorKind};
 use logisedge_sources::SourceError;
-use logisedge_storage::StorageError;
+use logisedge_storage::{StorageError, StorageErrorKind};
 
 /// What stopped a use case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum EngineErrorKind {
     Repository,
     /// The store could not be written or read.
     Storage,
+    /// The store has no room left.
+    StorageFull,
     /// The catalog could not be written or read.
     Catalog,
     /// Something named does not exist.
@@ -89,11 +91,12 @@ impl EngineError {
 }
 
 macro_rules! from_layer {
-    ($error:ty, $kind:ident) => {
+    ($error:ty, $kind:expr) => {
         impl From<$error> for EngineError {
             fn from(error: $error) -> Self {
+                let kind: fn(&$error) -> EngineErrorKind = $kind;
                 Self {
-                    kind: EngineErrorKind::$kind,
+                    kind: kind(&error),
                     message: error.to_string(),
                     retry: error.retry(),
                     source: Some(Box::new(error)),
@@ -103,7 +106,13 @@ macro_rules! from_layer {
     };
 }
 
-from_layer!(SourceError, Source);
-from_layer!(RepositoryError, Repository);
-from_layer!(StorageError, Storage);
-from_layer!(CatalogError, Catalog);
+from_layer!(SourceError, |_| EngineErrorKind::Source);
+from_layer!(CatalogError, |_| EngineErrorKind::Catalog);
+from_layer!(StorageError, |error| match error.kind {
+    StorageErrorKind::Full => EngineErrorKind::StorageFull,
+    _ => EngineErrorKind::Storage,
+});
+from_layer!(RepositoryError, |error| match error.kind {
+    RepositoryErrorKind::Storage(StorageErrorKind::Full) => EngineErrorKind::StorageFull,
+    _ => EngineErrorKind::Repository,
+});

@@ -24,8 +24,8 @@ use crate::{EngineError, EngineErrorKind};
 /// object is older than this, far beyond any function's life.
 pub const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// How long prune may hold a scope before the lease runs out.
-const LEASE: Duration = Duration::from_secs(900);
+/// How long prune holds a scope without a sign of life. It is prolonged before every deletion.
+const LEASE: Duration = Duration::from_secs(300);
 
 /// What prune would do to one scope.
 #[derive(Debug, Clone, Serialize)]
@@ -178,9 +178,22 @@ pub async fn prune(
             )
         });
     };
-    let outcome = prune_held(catalog, scope, locations).await;
+    let outcome = prune_held(catalog, scope, fence, locations).await;
     release(catalog, scope, fence).await;
     outcome
+}
+
+async fn prolong(catalog: &Catalog, scope: &ScopeName, fence: Fence) -> Result<(), EngineError> {
+    if catalog
+        .extend_exclusive(scope, fence, Utc::now(), LEASE)
+        .await?
+    {
+        return Ok(());
+    }
+    Err(EngineError::new(
+        EngineErrorKind::LeaseLost,
+        format!("the lease on scope {scope} ran out while it was pruned; the next prune goes on"),
+    ))
 }
 
 async fn release(catalog: &Catalog, scope: &ScopeName, fence: Fence) {
@@ -192,6 +205,7 @@ async fn release(catalog: &Catalog, scope: &ScopeName, fence: Fence) {
 async fn prune_held(
     catalog: &Catalog,
     scope: &ScopeName,
+    fence: Fence,
     locations: &Locations,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
     let now = Utc::now();
@@ -212,6 +226,7 @@ async fn prune_held(
         let Some(record) = records.get(&decision.snapshot) else {
             continue;
         };
+        prolong(catalog, scope, fence).await?;
         // From here on nobody can start to read it; where somebody just did, it stays.
         if !catalog.mark_deleting(record, Utc::now()).await? {
             continue;
@@ -227,6 +242,7 @@ async fn prune_held(
         let Some(store) = locations.get(location) else {
             continue;
         };
+        prolong(catalog, scope, fence).await?;
         remove(store, chain, &[], &mut done).await?;
         done.chains.push(chain.clone());
     }

@@ -47,7 +47,7 @@ impl Aws {
                 ..
             } => Ok(self.bucket(bucket, prefix, region.as_deref())),
             LocationConfig::Folder { path, .. } => {
-                let store = FolderStore::create(path).map_err(|error| RuntimeError {
+                let store = FolderStore::new(path).map_err(|error| RuntimeError {
                     retry: error.retry(),
                     ..RuntimeError::new(
                         RuntimeErrorKind::Place,

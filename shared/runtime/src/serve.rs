@@ -147,7 +147,8 @@ impl Function {
             return Err(failure.message.into());
         }
         error!(error = failure.message, "failed; trying again is useless");
-        let alert = Alert::dead_letter(request_id, self.name, &failure.message, chrono::Utc::now());
+        let place = format!("the function {}", self.name);
+        let alert = Alert::dead_letter(request_id, &place, &failure.message, chrono::Utc::now());
         match self.catalog.enqueue(&[Message::Alert(alert)]).await {
             Ok(()) => Ok(serde_json::json!({ "failed": failure.message })),
             // Not even the alert could be stored: the dead-letter queue has to tell.

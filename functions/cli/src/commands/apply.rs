@@ -1,5 +1,6 @@
 //! `apply`: checks a configuration file whole, shows the difference, and makes it the one in force.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::Utc;
@@ -90,19 +91,30 @@ async fn check_scopes(
     Ok((edges, unchecked))
 }
 
+/// A paragraph for each scope with foreign keys that leave it.
+fn outside(references: &[(String, ForeignKeyEdge)]) -> Vec<String> {
+    let mut by_scope: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (scope, edge) in references {
+        let edges = by_scope.entry(scope).or_default();
+        edges.push(format!("{} → {}", edge.from, edge.to));
+    }
+    let told = by_scope.into_iter().map(|(scope, edges)| {
+        format!(
+            "note: scope {scope} has foreign keys to tables that it does not hold; restored alone, it \
+             comes without these constraints:\n      {}",
+            edges.join("\n      ")
+        )
+    });
+    told.collect()
+}
+
 fn text(applied: &Applied, config: &Config) -> String {
     let mut lines = Vec::new();
     match applied.changes.as_slice() {
         [] => lines.push("No change.".to_owned()),
         changes => lines.extend(changes.iter().map(|change| format!("  {change}"))),
     }
-    for (scope, edge) in &applied.outside_references {
-        lines.push(format!(
-            "note: scope {scope}: {} refers to {}, which it does not hold ({}): restored alone, \
-             that constraint is left out",
-            edge.from, edge.to, edge.constraint
-        ));
-    }
+    lines.extend(outside(&applied.outside_references));
     for reason in &applied.unchecked {
         lines.push(format!("warning: not checked from here: {reason}"));
     }

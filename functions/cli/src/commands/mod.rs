@@ -11,9 +11,10 @@ mod snapshots;
 mod status;
 mod verify;
 
+use chrono::{TimeDelta, Utc};
 use logisedge_catalog::Catalog;
 use logisedge_domain::config::LocationConfig;
-use logisedge_domain::id::{LocationName, ScopeName};
+use logisedge_domain::id::{LocationName, ScopeName, SnapshotId};
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::Password;
 use logisedge_runtime::Aws;
@@ -64,7 +65,45 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
+/// How long a command may read a snapshot before prune no longer regards it as in use.
+const IN_USE_FOR: TimeDelta = TimeDelta::hours(24);
+
+/// A snapshot that prune leaves alone while a command reads it.
+pub(crate) struct InUse {
+    scope: ScopeName,
+    id: SnapshotId,
+    holder: String,
+}
+
+impl InUse {
+    pub(crate) async fn release(self, context: &Context) -> Result<(), CliError> {
+        context
+            .catalog
+            .release_use(&self.scope, &self.id, &self.holder)
+            .await?;
+        Ok(())
+    }
+}
+
 impl Context {
+    /// Keeps a snapshot from being pruned until it is released.
+    pub(crate) async fn hold(&self, record: &SnapshotRecord) -> Result<InUse, CliError> {
+        let now = Utc::now();
+        let holder = format!("cli-{:x}-{}", now.timestamp_millis(), std::process::id());
+        let (scope, id) = (record.scope.clone(), record.id);
+        if !self
+            .catalog
+            .hold_in_use(&scope, &id, &holder, now + IN_USE_FOR)
+            .await?
+        {
+            return Err(CliError::refused(format!(
+                "snapshot {} is being deleted by prune: choose another",
+                id.short()
+            )));
+        }
+        Ok(InUse { scope, id, holder })
+    }
+
     /// The one snapshot that a text names.
     pub(crate) async fn pick(
         &self,

@@ -1,6 +1,5 @@
 //! `restore`: a snapshot into a target, and the comparison table by table.
 
-use chrono::{TimeDelta, Utc};
 use logisedge_domain::format;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::snapshot::SnapshotRecord;
@@ -17,33 +16,12 @@ use crate::error::CliError;
 use crate::output::{Output, table};
 use crate::places;
 
-/// How long a restore may run before prune no longer regards its snapshot as in use.
-const IN_USE_FOR: TimeDelta = TimeDelta::hours(24);
-
 pub(crate) async fn restore(context: &Context, args: &args::Restore) -> Result<(), CliError> {
     let record = context.pick(&args.snapshot, args.scope.as_ref()).await?;
     let (store, password) = context.location(&record.location).await?;
-    let holder = format!(
-        "restore-{:x}-{}",
-        Utc::now().timestamp_millis(),
-        std::process::id()
-    );
-    let until = Utc::now() + IN_USE_FOR;
-    if !context
-        .catalog
-        .hold_in_use(&record.scope, &record.id, &holder, until)
-        .await?
-    {
-        return Err(CliError::refused(format!(
-            "snapshot {} is being deleted by prune: choose another",
-            record.id.short()
-        )));
-    }
+    let in_use = context.hold(&record).await?;
     let outcome = into_target(context.output, store, &password, &record, &args.to).await;
-    context
-        .catalog
-        .release_use(&record.scope, &record.id, &holder)
-        .await?;
+    in_use.release(context).await?;
     outcome
 }
 
@@ -60,7 +38,7 @@ pub(crate) async fn into_target(
     let chain: &ChainPath = &record.chain;
     let work = async {
         let opened = open(store, password, chain, record.id).await?;
-        Ok::<_, EngineError>(opened.restore(target, to.overwrite, &progress).await?)
+        opened.restore(target, to.overwrite, &progress).await
     };
     let restored = during("restoring", &progress, work).await?;
     output.show(&restored, |restored| text(restored, &to.to));

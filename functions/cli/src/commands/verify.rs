@@ -19,8 +19,11 @@ pub(crate) async fn verify(
     let record = context.pick(wanted, scope).await?;
     let (store, password) = context.location(&record.location).await?;
     let progress = Progress::new();
+    let in_use = context.hold(&record).await?;
     let work = verify_recorded(&context.catalog, store, &password, &record, &progress);
-    let verification = during("verifying", &progress, work).await?;
+    let verification = during("verifying", &progress, work).await;
+    in_use.release(context).await?;
+    let verification = verification?;
     tell(context.output, &record, &verification)
 }
 

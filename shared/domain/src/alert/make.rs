@@ -243,14 +243,13 @@ impl Alert {
             schedule: None,
             run: None,
             snapshot: None,
-            summary: format!("An event could not be handled and lies in {queue}: {reason}"),
+            summary: format!("An event could not be handled ({queue}): {reason}"),
             details: vec![
-                format!("Queue: {queue}"),
+                format!("Where: {queue}"),
                 format!("Message: {message_id}"),
                 format!("Reason: {reason}"),
             ],
-            action: "See which runs did not happen, remove the reason, and start them again; then \
-                     delete the message."
+            action: "See which runs did not happen, remove the reason, and start them again."
                 .to_owned(),
             command: "logisedge-backup status".to_owned(),
         }

@@ -262,19 +262,19 @@ fn a_dead_letter() {
     assert_snapshot!(shown(&alert), @r"
     LogisEdge event NOT HANDLED
     --- e-mail
-    An event could not be handled and lies in logisedge-backup-dead-letters: the event's version is 9, this program reads version 1
+    An event could not be handled (logisedge-backup-dead-letters): the event's version is 9, this program reads version 1
 
     When: 2026-11-24 01:02:17 UTC
-    Queue: logisedge-backup-dead-letters
+    Where: logisedge-backup-dead-letters
     Message: 4c1e6a2f
     Reason: the event's version is 9, this program reads version 1
 
-    What to do: See which runs did not happen, remove the reason, and start them again; then delete the message.
+    What to do: See which runs did not happen, remove the reason, and start them again.
       logisedge-backup status
 
     (alert dead_letter.4c1e6a2f)
     --- SMS
-    LogisEdge event NOT HANDLED 11-24 01:02Z: An event could not be handled and lies in logisedge-backup-dead-letters: the event's version is...
+    LogisEdge event NOT HANDLED 11-24 01:02Z: An event could not be handled (logisedge-backup-dead-letters): the event's version is 9, this...
     ");
 }
 

@@ -144,14 +144,11 @@ fn compare(
 
 fn differences(old: &Values, new: &Values) -> Vec<String> {
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let shown = |values: &Values, key: &String| values.get(key).cloned();
+    // A key that is absent and one that holds nothing are the same to a reader.
+    let shown = |values: &Values, key| values.get(key).cloned().unwrap_or("none".to_owned());
     keys.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| {
-            let none = || "none".to_owned();
-            let before = shown(old, key).unwrap_or_else(none);
-            let after = shown(new, key).unwrap_or_else(none);
-            format!("{key} {before} → {after}")
-        })
+        .map(|key| (key, shown(old, key), shown(new, key)))
+        .filter(|(_, before, after)| before != after)
+        .map(|(key, before, after)| format!("{key} {before} → {after}"))
         .collect()
 }

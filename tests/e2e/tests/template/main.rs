@@ -115,9 +115,7 @@ fn every_function_is_told_the_same_places() {
             .map(String::as_str)
             .collect();
         let expected = [
-            "LOGISEDGE_BUCKET",
             "LOGISEDGE_BUS",
-            "LOGISEDGE_REPOSITORY_SECRET",
             "LOGISEDGE_TABLE",
             "LOGISEDGE_TOPIC_ARN",
             "RUST_LOG",

@@ -294,7 +294,7 @@ fn listed(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// One `VerifyRequested` for each scope that has a snapshot.
+/// One `VerifyRequested` for each scope. Where a scope has no snapshot, verify finds nothing to do.
 pub async fn verify_all(catalog: &Catalog) -> Result<Dispatched, EngineError> {
     for_each_scope(catalog, |scope| Event::VerifyRequested {
         scope,

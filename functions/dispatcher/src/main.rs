@@ -1,7 +1,8 @@
 //! The dispatcher: woken by a rule every minute, by the daily rules, by operators, and by dead letters.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use logisedge_catalog::Message;
+use logisedge_domain::Instant;
 use logisedge_domain::alert::Alert;
 use logisedge_domain::event::DispatchInput;
 use logisedge_engine::EngineError;
@@ -32,7 +33,10 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
             token,
         } => {
             let token = token.as_deref().unwrap_or(&invocation.request_id);
-            run_now(catalog, schedule.as_ref(), scopes, token, now).await
+            // A run is named by its token and time. The event's own time is the same in every
+            // delivery, so that a second one finds the runs of the first.
+            let asked_at = published_at(&invocation).unwrap_or(now);
+            run_now(catalog, schedule.as_ref(), scopes, token, asked_at).await
         }
     }
     .map_err(failure)?;
@@ -48,6 +52,12 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         .publish(&function.settings.bus, &dispatched.events)
         .await?;
     Ok(json!(dispatched))
+}
+
+/// When the bus took the event, where the invocation came by one.
+fn published_at(invocation: &Invocation) -> Option<Instant> {
+    let time = invocation.payload.get("time")?.as_str()?;
+    Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())
 }
 
 /// Events that nobody could handle, from the dead-letter queue: each becomes an alert.

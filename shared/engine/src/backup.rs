@@ -13,10 +13,14 @@ use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, Snapsho
 use logisedge_domain::manifest::{
     FileEntry, MANIFEST_VERSION, Manifest, RowFormat, SourceFacts, TableEntry,
 };
+use logisedge_domain::retry::Retry;
 use logisedge_domain::run::RunStats;
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
-use logisedge_repository::{BlobId, KnownBlobs, Options, Password, Repository, Snapshot};
+use logisedge_repository::{
+    BlobId, KnownBlobs, Options, Password, Repository, RepositoryError, RepositoryErrorKind,
+    Snapshot,
+};
 use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
 use logisedge_storage::{ObjectStore, Prefixed};
 
@@ -69,7 +73,8 @@ pub async fn take(
     // The source first: one that cannot be read leaves no trace at the location.
     let snapshot: Arc<dyn SourceSnapshot> = Arc::from(source.open(&order.scope.selection).await?);
     let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
-    let repository = Repository::create(chain, password, order.options).await?;
+    let repository = Repository::create(chain, password, order.options).await;
+    let repository = repository.map_err(another_chain_later)?;
     let writer = repository.writer(KnownBlobs::default());
 
     let stored = store_parts(&snapshot, &writer, progress).await?;
@@ -253,4 +258,18 @@ fn snapshot_object(order: &Order, taken_at: Instant, tree: BlobId) -> Snapshot {
             .map(|schedule| ("schedule", schedule.as_str())),
     );
     Snapshot::new(tree, taken_at, facts)
+}
+
+/// Chains are named by the second in which they begin, and another run may have begun one in this very
+/// second. A later attempt begins another.
+fn another_chain_later(error: RepositoryError) -> EngineError {
+    let taken = error.kind == RepositoryErrorKind::AlreadyExists;
+    let error = EngineError::from(error);
+    if !taken {
+        return error;
+    }
+    EngineError {
+        retry: Retry::SOON,
+        ..error
+    }
 }

@@ -64,12 +64,12 @@ async fn read_chain(
     }
     let prefixed = Arc::new(Prefixed::new(store.clone(), chain.as_str()));
     let repository = Repository::open(prefixed, password, Options::default()).await?;
-    let stored: u64 = store
-        .list(&format!("{chain}/"))
-        .await?
-        .iter()
-        .map(|object| object.bytes)
-        .sum();
+    // What a run counts as stored: packs and indexes.
+    let mut stored = 0;
+    for folder in ["data", "index"] {
+        let objects = store.list(&format!("{chain}/{folder}/")).await?;
+        stored += objects.iter().map(|object| object.bytes).sum::<u64>();
+    }
     let mut records = Vec::new();
     for (id, _) in repository.snapshots().await? {
         let opened = restore::open(store.clone(), password, chain, id).await?;

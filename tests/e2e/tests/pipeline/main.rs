@@ -1,0 +1,14 @@
+//! The whole product, end to end: the template deployed to an AWS emulator, the real programs, real databases,
+//! and stock restic and psql as the judges.
+//!
+//! Each test is a story with a stack of its own. They need what tests/run starts.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod events;
+mod keeping;
+mod kill;
+mod main_thing;
+
+mod schedule;
+mod support;

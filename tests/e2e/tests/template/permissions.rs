@@ -77,6 +77,34 @@ fn allowed(template: &Value, role: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn no_managed_policy_has_a_wildcard_action() {
+    let template = template();
+    for (name, policy) in resources(&template, "AWS::IAM::ManagedPolicy") {
+        for statement in statements_of(name, &policy["Properties"]["PolicyDocument"]) {
+            for action in statement.actions {
+                assert!(!action.contains('*'), "{}: {action}", statement.place);
+            }
+        }
+    }
+}
+
+#[test]
+fn operators_cannot_write_or_truly_delete_backups() {
+    let template = template();
+    let policy = &template["Resources"]["OperatorAccess"]["Properties"]["PolicyDocument"];
+    for statement in statements_of("OperatorAccess", policy) {
+        for action in statement.actions {
+            let forbidden = [
+                "s3:PutObject",
+                "s3:DeleteObjectVersion",
+                "s3:PutBucketVersioning",
+            ];
+            assert!(!forbidden.contains(&action.as_str()), "{action}");
+        }
+    }
+}
+
+#[test]
 fn no_role_has_a_wildcard_action() {
     let template = template();
     for (role, _) in resources(&template, "AWS::IAM::Role") {

@@ -8,8 +8,8 @@ use logisedge_domain::run::{Run, RunState};
 use serde_json::json;
 
 use crate::support::database::sqlite;
+use crate::support::output;
 use crate::support::restic::Restic;
-use crate::support::said;
 use crate::support::stack::Stack;
 
 /// Scopes that are backed up side by side, and so kills.
@@ -102,8 +102,11 @@ async fn kill_each_process(stack: &Stack, random: &mut Random) -> Vec<u64> {
         }
         for (pid, (at, after)) in &due {
             if *at <= Instant::now() && dead.insert(*pid) {
-                said(Command::new("kill").args(["-9", &pid.to_string()]));
-                killed.push(*after);
+                // One that the emulator ended in the same moment is no kill.
+                let sent = output(Command::new("kill").args(["-9", &pid.to_string()]));
+                if sent.status.success() {
+                    killed.push(*after);
+                }
             }
         }
         if due.len() == dead.len() && due.len() >= KILLS {

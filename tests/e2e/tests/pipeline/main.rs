@@ -5,10 +5,11 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod abandoned;
 mod events;
 mod keeping;
 mod kill;
 mod main_thing;
-
+mod refusals;
 mod schedule;
 mod support;

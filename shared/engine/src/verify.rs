@@ -12,7 +12,9 @@ use logisedge_domain::finding::{Finding, FindingKind};
 use logisedge_domain::manifest::{MANIFEST_VERSION, Manifest, RowFormat, TableEntry};
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_repository::check::{CheckProgress, CheckReport, check_snapshot};
-use logisedge_repository::{BlobId, FileNode, Options, Password, Reader, Repository};
+use logisedge_repository::{
+    BlobId, FileNode, Options, Password, Reader, Repository, RepositoryErrorKind,
+};
 use logisedge_sources::{RowFold, RowHasher, RowPiece, add};
 use logisedge_storage::{ObjectStore, Prefixed};
 use serde::Serialize;
@@ -62,6 +64,14 @@ pub async fn verify(
     let chain = Arc::new(Prefixed::new(location, record.chain.as_str()));
     let repository = match Repository::open(chain, password, Options::default()).await {
         Ok(repository) => repository,
+        // The catalog says that there is one, so its absence is the worst of findings.
+        Err(error) if error.kind == RepositoryErrorKind::NoRepository => {
+            return Ok(only(Finding {
+                kind: FindingKind::Missing,
+                object: "config".to_owned(),
+                detail: error.message,
+            }));
+        }
         Err(error) => match error.finding() {
             Some(finding) => return Ok(only(finding)),
             None => return Err(error.into()),

@@ -7,4 +7,7 @@ mod attempts;
 mod dispatching;
 mod doubles;
 mod dying;
+mod pruning;
+mod restoring;
+mod verifying;
 mod world;

@@ -10,6 +10,7 @@ mod events;
 mod keeping;
 mod kill;
 mod main_thing;
+mod passwords;
 mod refusals;
 mod schedule;
 mod support;

@@ -7,6 +7,7 @@ pub mod database;
 pub mod functions;
 pub mod objects;
 pub mod restic;
+pub mod server;
 pub mod stack;
 pub mod wait;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use logisedge_catalog::CatalogError;
 use logisedge_domain::retry::Retry;
 use logisedge_repository::{RepositoryError, RepositoryErrorKind};
-use logisedge_sources::SourceError;
+use logisedge_sources::{SourceError, SourceErrorKind};
 use logisedge_storage::{StorageError, StorageErrorKind};
 
 /// What stopped a use case.
@@ -106,13 +106,21 @@ macro_rules! from_layer {
     };
 }
 
-from_layer!(SourceError, |_| EngineErrorKind::Source);
+from_layer!(SourceError, |error| match error.kind {
+    SourceErrorKind::NotFound => EngineErrorKind::NotFound,
+    SourceErrorKind::NotEmpty => EngineErrorKind::Refused,
+    _ => EngineErrorKind::Source,
+});
 from_layer!(CatalogError, |_| EngineErrorKind::Catalog);
 from_layer!(StorageError, |error| match error.kind {
     StorageErrorKind::Full => EngineErrorKind::StorageFull,
+    StorageErrorKind::StoreMissing => EngineErrorKind::NotFound,
     _ => EngineErrorKind::Storage,
 });
 from_layer!(RepositoryError, |error| match error.kind {
     RepositoryErrorKind::Storage(StorageErrorKind::Full) => EngineErrorKind::StorageFull,
+    RepositoryErrorKind::NotFound
+    | RepositoryErrorKind::Storage(StorageErrorKind::StoreMissing) => EngineErrorKind::NotFound,
+    RepositoryErrorKind::Damaged(_) => EngineErrorKind::Damaged,
     _ => EngineErrorKind::Repository,
 });

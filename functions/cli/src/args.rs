@@ -294,3 +294,52 @@ pub(crate) enum DirectCommand {
         to: To,
     },
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    fn each(command: &Command, path: &str, see: &mut impl FnMut(&str, &Command)) {
+        see(path, command);
+        for below in command.get_subcommands() {
+            each(below, &format!("{path} {}", below.get_name()), see);
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// What stands in an argument can be read in the process list by everybody.
+    #[test]
+    fn no_argument_takes_a_secret() {
+        // These take a file's path and names in Secrets Manager.
+        let names = ["password-file", "database-secret", "repository-secret"];
+        let words = ["password", "secret", "token", "credential", "key"];
+        each(&Cli::command(), "", &mut |path, command| {
+            for argument in command.get_arguments() {
+                let long = argument.get_long().unwrap_or(argument.get_id().as_str());
+                let suspicious = words.iter().any(|word| long.contains(word));
+                assert!(!suspicious || names.contains(&long), "{path} --{long}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained() {
+        each(&Cli::command(), "", &mut |path, command| {
+            assert!(path.is_empty() || command.get_about().is_some(), "{path}");
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string);
+                assert!(
+                    help.is_some_and(|help| !help.is_empty()),
+                    "{path} {argument}"
+                );
+            }
+        });
+    }
+}

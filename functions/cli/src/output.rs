@@ -26,15 +26,6 @@ impl Output {
         // A reader that went away (`| head`) is no failure of ours.
         let _ = writeln!(stdout, "{}", out.trim_end_matches('\n'));
     }
-
-    /// Prints a line about what is going on: to standard error, so that JSON stays whole.
-    pub(crate) fn note(self, line: &str) {
-        if self.json {
-            eprintln!("{line}");
-        } else {
-            let _ = writeln!(std::io::stdout().lock(), "{line}");
-        }
-    }
 }
 
 /// A table with headings; the columns in `right` are aligned right.

@@ -159,7 +159,7 @@ pub(crate) fn pick(
     match records.len() {
         1 => Ok(records.remove(0)),
         0 => Err(CliError::not_found(format!(
-            "there is no snapshot {wanted}{of}; `logisedge-backup snapshots` lists what there is"
+            "there is no snapshot {wanted}{of}; the command `snapshots` lists what there is"
         ))),
         n => Err(CliError::not_found(format!(
             "{n} snapshots begin with {wanted}: write more of it"

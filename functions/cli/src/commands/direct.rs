@@ -71,7 +71,7 @@ pub(crate) async fn direct(
         }
         DirectCommand::Snapshots { at } => {
             let (store, password) = places::location(&at, aws, false).await?;
-            let records = list(&store, &password, output).await?;
+            let records = list(&store, &password).await?;
             output.show(&records, |records| snapshots::as_table(records));
             Ok(())
         }
@@ -80,8 +80,7 @@ pub(crate) async fn direct(
             snapshot,
             scope,
         } => {
-            let (store, password, record) =
-                find(&at, aws, &snapshot, scope.as_ref(), output).await?;
+            let (store, password, record) = find(&at, aws, &snapshot, scope.as_ref()).await?;
             let progress = Progress::new();
             let work = verify(store, &password, &record, &progress);
             let verification = during("verifying", &progress, work).await?;
@@ -93,8 +92,7 @@ pub(crate) async fn direct(
             scope,
             to,
         } => {
-            let (store, password, record) =
-                find(&at, aws, &snapshot, scope.as_ref(), output).await?;
+            let (store, password, record) = find(&at, aws, &snapshot, scope.as_ref()).await?;
             restore::into_target(output, store, &password, &record, &to).await
         }
     }
@@ -111,17 +109,16 @@ fn location_name() -> Result<LocationName, CliError> {
 async fn list(
     store: &Arc<dyn ObjectStore>,
     password: &Password,
-    output: Output,
 ) -> Result<Vec<SnapshotRecord>, CliError> {
     let progress = Progress::new();
     let name = location_name()?;
     let work = find_snapshots(&name, store, password, &progress);
     let (mut records, unreadable) = during("reading the location", &progress, work).await?;
-    for (chain, why) in &unreadable {
-        output.note(&format!("warning: cannot read {chain}: {why}"));
-    }
     if let (true, Some((_, why))) = (records.is_empty(), unreadable.first()) {
         return Err(CliError::failed(why.clone()));
+    }
+    for (chain, why) in &unreadable {
+        eprintln!("warning: cannot read {chain}: {why}");
     }
     records.reverse();
     Ok(records)
@@ -132,10 +129,9 @@ async fn find(
     aws: &Aws,
     wanted: &str,
     scope: Option<&ScopeName>,
-    output: Output,
 ) -> Result<(Arc<dyn ObjectStore>, Password, SnapshotRecord), CliError> {
     let (store, password) = places::location(at, aws, false).await?;
-    let records = list(&store, &password, output).await?;
+    let records = list(&store, &password).await?;
     let record = places::pick(wanted, scope, records)?;
     Ok((store, password, record))
 }

@@ -3,8 +3,8 @@
 use logisedge_domain::format;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::snapshot::SnapshotRecord;
-use logisedge_engine::restore::{Restored, open};
 use logisedge_engine::Progress;
+use logisedge_engine::restore::{Restored, open};
 use logisedge_repository::Password;
 use logisedge_storage::ObjectStore;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use insta::assert_snapshot;
 use logisedge_catalog::{Begin, Message};
@@ -17,6 +18,7 @@ use logisedge_engine::dispatch::tick;
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineErrorKind, Progress};
 use logisedge_sources::SourceErrorKind;
+use logisedge_storage::Put;
 
 use crate::doubles::{Small, Trouble, troubled};
 use crate::world::{CUSTOMERS, World, options, password, scope};
@@ -412,23 +414,29 @@ async fn heartbeats_tell_how_far_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_whose_chain_exists_already_is_tried_again_later() {
     let world = World::new().await;
-    // Chains are named by the second: of several backups in a row two get the same name.
-    for _ in 0..20 {
-        let id = world.request("items").await;
-        match world.attempt(&id).await {
-            Attempted::Succeeded(_) => {}
-            Attempted::WillRetry(_) => {
-                assert_eq!(world.run(&id).await.state, RunState::Requested);
-                tokio::time::sleep(Duration::from_millis(1050)).await;
-                let again = world.attempt(&id).await;
-                assert!(matches!(again, Attempted::Succeeded(_)), "{again:?}");
-                for record in world.catalog.all_snapshots().await.unwrap() {
-                    is_good(&world, &record).await;
-                }
-                return;
-            }
-            other => panic!("{other:?}"),
-        }
+    let id = world.request("items").await;
+    // Chains are named by the second: those of this minute are taken.
+    let now = Utc::now();
+    for second in 0..60 {
+        let chain = ChainPath::new(&scope("items"), now + TimeDelta::seconds(second));
+        let put = Put {
+            create_only: true,
+            ..Put::default()
+        };
+        let theirs = Bytes::from_static(b"another's");
+        world
+            .store
+            .put(&format!("{chain}/config"), theirs, put)
+            .await
+            .unwrap();
     }
-    panic!("no two backups fell into one second");
+    let taken = world.objects().await;
+    let ended = world.attempt(&id).await;
+    assert!(matches!(ended, Attempted::WillRetry(_)), "{ended:?}");
+    assert_eq!(world.run(&id).await.state, RunState::Requested);
+    assert_eq!(world.objects().await, taken, "it is left alone");
+
+    std::fs::remove_dir_all(world.location().join("items")).unwrap();
+    let again = world.attempt(&id).await;
+    assert!(matches!(again, Attempted::Succeeded(_)), "{again:?}");
 }

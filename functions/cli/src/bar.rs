@@ -46,7 +46,7 @@ impl Bar {
                 bar.set_length(view.bytes_expected.max(view.bytes));
                 bar.set_position(view.bytes);
             }
-            None if self.last_line.elapsed() >= PLAIN_LINE_EVERY => {
+            None if view.bytes > 0 && self.last_line.elapsed() >= PLAIN_LINE_EVERY => {
                 self.last_line = Instant::now();
                 let expected = match view.bytes_expected {
                     0 => String::new(),

@@ -9,9 +9,10 @@ use std::time::Duration;
 use logisedge_catalog::{Catalog, Message};
 use logisedge_domain::Instant;
 use logisedge_domain::alert::Alert;
+use logisedge_domain::config::Config;
 use logisedge_domain::event::Event;
 use logisedge_domain::format;
-use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
+use logisedge_domain::id::{LocationName, RunId, ScheduleName, ScopeName};
 use logisedge_domain::plan::{SlotPlan, plan_slot};
 use logisedge_domain::run::{ATTEMPTS_MAX, Cause, Run, RunProgress, RunState};
 use logisedge_domain::schedule::{Schedule, ScheduleState};
@@ -118,15 +119,21 @@ fn scheduled_run(schedule: &Schedule, slot: Instant, scope: &ScopeName, now: Ins
         slot,
     };
     let id = RunId::scheduled(&schedule.name, slot, scope);
-    requested(id, cause, schedule, scope, now)
+    requested(id, cause, &schedule.location, scope, now)
 }
 
-fn requested(id: RunId, cause: Cause, schedule: &Schedule, scope: &ScopeName, now: Instant) -> Run {
+fn requested(
+    id: RunId,
+    cause: Cause,
+    location: &LocationName,
+    scope: &ScopeName,
+    now: Instant,
+) -> Run {
     Run {
         id,
         cause,
         scope: scope.clone(),
-        location: schedule.location.clone(),
+        location: location.clone(),
         kind: Kind::Full,
         state: RunState::Requested,
         attempts: 0,
@@ -219,8 +226,87 @@ fn to_delta(duration: Duration) -> chrono::TimeDelta {
     chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX)
 }
 
-/// An operator's request: all scopes of a schedule, or single scopes with the policies of the named
-/// schedule or of the first one that backs them up.
+/// What an operator's request comes to: a scope, the schedule whose policies apply, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// What is backed up.
+    pub scope: ScopeName,
+    /// The named schedule, or the first one that has the scope. None: no schedule has it.
+    pub schedule: Option<ScheduleName>,
+    /// The schedule's location, or the only one there is.
+    pub location: LocationName,
+}
+
+/// Looks up an operator's request: all scopes of a schedule, or single scopes. Starts nothing.
+pub fn look_up(
+    config: &Config,
+    schedule: Option<&ScheduleName>,
+    scopes: &[ScopeName],
+) -> Result<Vec<Wanted>, EngineError> {
+    let named = match schedule {
+        None => None,
+        Some(name) => {
+            let found = config
+                .schedules
+                .iter()
+                .find(|schedule| schedule.name == *name);
+            Some(found.ok_or_else(|| {
+                EngineError::not_found(format!(
+                    "there is no schedule {name}; there are: {}",
+                    listed(
+                        config
+                            .schedules
+                            .iter()
+                            .map(|schedule| schedule.name.to_string())
+                    )
+                ))
+            })?)
+        }
+    };
+    let scopes = match (scopes, named) {
+        ([], Some(schedule)) => &schedule.scopes,
+        ([], None) => return Err(EngineError::not_found("name a schedule or a scope to run")),
+        (scopes, _) => scopes,
+    };
+    scopes
+        .iter()
+        .map(|scope| look_up_scope(config, named, scope))
+        .collect()
+}
+
+fn look_up_scope(
+    config: &Config,
+    named: Option<&Schedule>,
+    scope: &ScopeName,
+) -> Result<Wanted, EngineError> {
+    if !config.scopes.contains_key(scope) {
+        return Err(EngineError::not_found(format!(
+            "there is no scope {scope}; there are: {}",
+            listed(config.scopes.keys().map(ToString::to_string))
+        )));
+    }
+    let backs_it_up = |schedule: &&Schedule| schedule.scopes.contains(scope);
+    let policies = named.or_else(|| config.schedules.iter().find(backs_it_up));
+    let location = match (policies, config.locations.len()) {
+        (Some(schedule), _) => Some(&schedule.location),
+        (None, 1) => config.locations.keys().next(),
+        (None, _) => None,
+    };
+    let Some(location) = location else {
+        return Err(EngineError::not_found(format!(
+            "no schedule backs up scope {scope}, so it is not known which of the locations it goes to: \
+             name a schedule too"
+        )));
+    };
+    Ok(Wanted {
+        scope: scope.clone(),
+        schedule: policies.map(|schedule| schedule.name.clone()),
+        location: location.clone(),
+    })
+}
+
+/// Starts what an operator asked for. Everything is looked up before anything is recorded: a wrong
+/// name starts nothing.
 pub async fn run_now(
     catalog: &Catalog,
     schedule: Option<&ScheduleName>,
@@ -228,58 +314,14 @@ pub async fn run_now(
     token: &str,
     now: Instant,
 ) -> Result<Dispatched, EngineError> {
-    let schedules: Vec<Schedule> = catalog
-        .schedules()
-        .await?
-        .into_iter()
-        .map(|state| state.schedule)
-        .collect();
-    let named = match schedule {
-        None => None,
-        Some(name) => Some(schedules.iter().find(|s| s.name == *name).ok_or_else(|| {
-            EngineError::not_found(format!(
-                "there is no schedule {name}; there are: {}",
-                listed(schedules.iter().map(|s| s.name.to_string()))
-            ))
-        })?),
-    };
-    let wanted: &[ScopeName] = match (scopes, named) {
-        ([], Some(schedule)) => &schedule.scopes,
-        ([], None) => {
-            return Err(EngineError::not_found("name a schedule or a scope to run"));
-        }
-        (scopes, _) => scopes,
-    };
-
-    // Everything is looked up before anything is recorded: a wrong name starts nothing.
-    let mut runs = Vec::with_capacity(wanted.len());
-    for scope in wanted {
-        if catalog.scope(scope).await?.is_none() {
-            let known = catalog.scopes().await?;
-            return Err(EngineError::not_found(format!(
-                "there is no scope {scope}; there are: {}",
-                listed(known.iter().map(|s| s.name.to_string()))
-            )));
-        }
-        let policies = named.or_else(|| schedules.iter().find(|s| s.scopes.contains(scope)));
-        let Some(policies) = policies else {
-            return Err(EngineError::not_found(format!(
-                "no schedule backs up scope {scope}, so its location is not known: name a schedule too"
-            )));
-        };
-        let cause = Cause::Operator {
-            schedule: Some(policies.name.clone()),
-        };
-        runs.push(requested(
-            RunId::manual(token, now, scope),
-            cause,
-            policies,
-            scope,
-            now,
-        ));
-    }
+    let config = catalog.load_config().await?;
     let mut done = Dispatched::default();
-    for run in runs {
+    for wanted in look_up(&config, schedule, scopes)? {
+        let id = RunId::manual(token, now, &wanted.scope);
+        let cause = Cause::Operator {
+            schedule: wanted.schedule,
+        };
+        let run = requested(id, cause, &wanted.location, &wanted.scope, now);
         request(catalog, run, now, &mut done).await?;
     }
     Ok(done)

@@ -9,6 +9,7 @@ use logisedge_domain::format;
 use logisedge_domain::id::RunId;
 use logisedge_domain::run::{Run, RunState};
 use logisedge_engine::ProgressView;
+use logisedge_engine::dispatch::look_up;
 
 use crate::args;
 use crate::bar::Bar;
@@ -69,29 +70,14 @@ pub(crate) async fn run(context: &Context, args: &args::Run) -> Result<(), CliEr
 
 /// Looks everything up before anything is asked for, and returns how many runs there will be.
 async fn check(context: &Context, args: &args::Run) -> Result<usize, CliError> {
+    let config = context.catalog.load_config().await?;
+    let wanted = look_up(&config, args.schedule.as_ref(), &args.scope)?;
     let Some(name) = &args.schedule else {
-        for scope in &args.scope {
-            if context.catalog.scope(scope).await?.is_none() {
-                return Err(unknown_scope(context, scope.as_str()).await?);
-            }
-        }
-        return Ok(args.scope.len());
+        return Ok(wanted.len());
     };
     let Some(state) = context.catalog.schedule(name).await? else {
-        let known: Vec<String> = context
-            .catalog
-            .schedules()
-            .await?
-            .iter()
-            .map(|state| state.schedule.name.to_string())
-            .collect();
         return Err(CliError::not_found(format!(
-            "there is no schedule {name}; there are: {}",
-            if known.is_empty() {
-                "none (apply a configuration first)".to_owned()
-            } else {
-                known.join(", ")
-            }
+            "there is no schedule {name} any more"
         )));
     };
     if let Some(scope) = args
@@ -110,29 +96,7 @@ async fn check(context: &Context, args: &args::Run) -> Result<usize, CliError> {
             "schedule {name} is next due {when}; to run it now all the same, say --force"
         )));
     }
-    Ok(if args.scope.is_empty() {
-        state.schedule.scopes.len()
-    } else {
-        args.scope.len()
-    })
-}
-
-async fn unknown_scope(context: &Context, scope: &str) -> Result<CliError, CliError> {
-    let known: Vec<String> = context
-        .catalog
-        .scopes()
-        .await?
-        .iter()
-        .map(|scope| scope.name.to_string())
-        .collect();
-    Ok(CliError::not_found(format!(
-        "there is no scope {scope}; there are: {}",
-        if known.is_empty() {
-            "none (apply a configuration first)".to_owned()
-        } else {
-            known.join(", ")
-        }
-    )))
+    Ok(wanted.len())
 }
 
 /// Recognises our request: time and process, so that two operators at once differ.

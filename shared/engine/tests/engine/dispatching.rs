@@ -13,7 +13,7 @@ use logisedge_domain::run::{ATTEMPTS_MAX, Cause, RunState};
 use logisedge_engine::EngineErrorKind;
 use logisedge_engine::attempt::LEASE;
 use logisedge_engine::dispatch::{
-    Dispatched, PICK_UP_GIVE_UP, PICK_UP_WITHIN, prune_all, run_now, tick, verify_all,
+    Dispatched, PICK_UP_GIVE_UP, PICK_UP_WITHIN, look_up, prune_all, run_now, tick, verify_all,
 };
 
 use crate::world::{World, at, config, daily, scope};
@@ -247,6 +247,22 @@ async fn an_operator_runs_what_a_schedule_has_or_single_scopes() {
     assert_eq!(cause.schedule(), Some(&daily()));
     let named = run_now(catalog, Some(&daily()), &[scope("unscheduled")], "c", at(0)).await;
     assert_eq!(named.unwrap().requested.len(), 1);
+
+    // Without a schedule there is no question where to while there is one location.
+    let alone = run_now(catalog, None, &[scope("unscheduled")], "d", at(0))
+        .await
+        .unwrap();
+    assert_eq!(
+        world.run(&alone.requested[0]).await.cause,
+        Cause::Operator { schedule: None }
+    );
+    let mut config = catalog.load_config().await.unwrap();
+    let (_, only) = config.locations.first_key_value().unwrap();
+    config
+        .locations
+        .insert("second".parse().unwrap(), only.clone());
+    let error = look_up(&config, None, &[scope("unscheduled")]).unwrap_err();
+    assert_snapshot!(error, @"no schedule backs up scope unscheduled, so it is not known which of the locations it goes to: name a schedule too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,7 +278,6 @@ async fn a_wrong_name_starts_nothing_and_is_told_what_there_is() {
     };
     assert_snapshot!(refused(Some("dayly"), &[]).await, @"there is no schedule dayly; there are: daily, often");
     assert_snapshot!(refused(None, &["items", "costumers"]).await, @"there is no scope costumers; there are: customers, everything, items, unscheduled");
-    assert_snapshot!(refused(None, &["unscheduled"]).await, @"no schedule backs up scope unscheduled, so its location is not known: name a schedule too");
     assert_snapshot!(refused(None, &[]).await, @"name a schedule or a scope to run");
     assert!(world.catalog.recent_runs(10).await.unwrap().is_empty());
 

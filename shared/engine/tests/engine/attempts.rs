@@ -6,14 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use insta::assert_snapshot;
-use logisedge_catalog::{Begin, Message};
+use logisedge_catalog::Message;
 use logisedge_domain::alert::AlertKind;
 use logisedge_domain::event::Event;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_engine::attempt::{Attempted, LEASE, Places};
-use logisedge_engine::backup::{Order, take};
 use logisedge_engine::dispatch::tick;
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineErrorKind, Progress};
@@ -21,9 +20,9 @@ use logisedge_sources::SourceErrorKind;
 use logisedge_storage::Put;
 
 use crate::doubles::{Small, Trouble, troubled};
-use crate::world::{CUSTOMERS, World, options, password, scope};
+use crate::world::{CUSTOMERS, World, password, scope};
 
-async fn is_good(world: &World, record: &SnapshotRecord) {
+pub(crate) async fn is_good(world: &World, record: &SnapshotRecord) {
     let verified = verify(world.store.clone(), &password(), record, &Progress::new()).await;
     assert_eq!(verified.unwrap().findings, []);
 }
@@ -300,98 +299,6 @@ async fn the_end_of_the_functions_time_is_told_with_the_remedy() {
     assert!(world.is_free("customers").await);
     assert_eq!(world.alerts_of(AlertKind::Failure).await.len(), 1);
     nothing_is_visible(&world).await;
-}
-
-/// What another attempt does that began after the lease ran out: it takes the scope over, backs it
-/// up and commits.
-async fn take_over(world: Arc<World>, run: Run) -> SnapshotRecord {
-    let later = Utc::now() + TimeDelta::from_std(LEASE).unwrap() + TimeDelta::seconds(5);
-    let chain = ChainPath::new(&run.scope, later);
-    let begun = world
-        .catalog
-        .begin_attempt(&run.id, &run.scope, "another", later, LEASE, &chain)
-        .await
-        .unwrap();
-    let Begin::Started { fence, .. } = begun else {
-        panic!("{begun:?}");
-    };
-    let order = Order {
-        run: run.id.clone(),
-        schedule: None,
-        scope: world.catalog.scope(&run.scope).await.unwrap().unwrap(),
-        chain,
-        location: run.location.clone(),
-        options: options(),
-    };
-    let (source, progress) = (world.source(), Progress::new());
-    let store = world.store.clone();
-    let taken = take(source.as_ref(), store, &password(), &order, &progress).await;
-    let taken = taken.unwrap();
-    let committed =
-        world
-            .catalog
-            .commit_snapshot(&run.id, fence, &taken.record, &taken.stats, later, &[]);
-    committed.await.unwrap();
-    taken.record
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_that_lost_its_lease_before_the_commit_withdraws_its_chain() {
-    for same_run in [true, false] {
-        let world = Arc::new(World::new().await);
-        let id = world.request("customers").await;
-        let other = if same_run {
-            id.clone()
-        } else {
-            world.request("customers").await
-        };
-        let other = world.run(&other).await;
-        let theirs = Arc::new(Mutex::new(None));
-        let (taken, by) = (theirs.clone(), world.clone());
-        let act = Trouble::BeforeClose(Box::new(|| {
-            Box::pin(async move {
-                let record = take_over(by, other).await;
-                *taken.lock().unwrap() = Some(record);
-            })
-        }));
-        let ended = world.attempt_from(&id, troubled(world.source(), act)).await;
-        assert!(matches!(ended, Attempted::Nothing(_)), "{ended:?}");
-        let theirs = theirs.lock().unwrap().take().unwrap();
-        let known = world.catalog.all_snapshots().await.unwrap();
-        assert_eq!(known, std::slice::from_ref(&theirs));
-        is_good(&world, &theirs).await;
-        let objects = world.objects().await;
-        let ours = format!("{}/", theirs.chain);
-        assert!(
-            objects.iter().all(|key| key.starts_with(&ours)),
-            "{objects:?}"
-        );
-        assert!(world.messages().await.is_empty());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_that_hears_of_its_lost_lease_stops() {
-    let world = Arc::new(World::new().await);
-    let id = world.request("customers").await;
-    let hanging = world.attempt_from(&id, troubled(world.source(), Trouble::Hangs));
-    let beside = async {
-        while world.run(&id).await.state != RunState::Running {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        take_over(world.clone(), world.run(&id).await).await
-    };
-    let (ended, theirs) = tokio::join!(hanging, beside);
-    assert!(matches!(ended, Attempted::Nothing(_)), "{ended:?}");
-    let run = world.run(&id).await;
-    assert_eq!(
-        (run.state, run.snapshot),
-        (RunState::Succeeded, Some(theirs.id))
-    );
-    is_good(&world, &theirs).await;
-    let objects = world.objects().await;
-    let snapshots = objects.iter().filter(|key| key.contains("/snapshots/"));
-    assert_eq!(snapshots.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

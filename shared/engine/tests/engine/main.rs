@@ -9,5 +9,6 @@ mod doubles;
 mod dying;
 mod pruning;
 mod restoring;
+mod takeovers;
 mod verifying;
 mod world;

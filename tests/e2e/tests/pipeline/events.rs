@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::Utc;
 use logisedge_domain::event::Event;
 use logisedge_domain::run::{Run, RunState};
 use serde_json::json;
@@ -142,13 +143,20 @@ async fn repeated_late_and_unreadable_events_change_nothing() {
         "an attempt too many left something: {keys:?}"
     );
 
-    // The operator's request is delivered twice as well.
-    let request = json!({ "do": "run", "scopes": ["customers"], "token": "second" }).to_string();
-    for _ in 0..2 {
-        stack
-            .publish_as("logisedge.cli", "DispatchRequested", &request)
-            .await;
-    }
+    // The operator's request is delivered twice as well, the second time seconds later.
+    let envelope = json!({
+        "source": "logisedge.cli",
+        "detail-type": "DispatchRequested",
+        "time": Utc::now().to_rfc3339(),
+        "detail": { "do": "run", "scopes": ["customers"], "token": "second" },
+    });
+    let answer = stack.invoke("Dispatcher", &envelope).await;
+    assert_eq!(answer["requested"].as_array().unwrap().len(), 1, "{answer}");
+    let second = Utc::now().timestamp();
+    let later = async || (Utc::now().timestamp() > second).then_some(());
+    wait_for("another second", 5, later).await;
+    let answer = stack.invoke("Dispatcher", &envelope).await;
+    assert_eq!(answer["requested"], json!([]), "{answer}");
     let all_ended = async || {
         let runs = stack.runs().await;
         (runs.len() >= 2 && runs.iter().all(|run| run.state.is_final())).then_some(runs)

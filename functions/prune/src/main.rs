@@ -1,14 +1,21 @@
 //! The prune function: applies a scope's retention.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{LocationName, ScopeName};
-use logisedge_engine::EngineError;
 use logisedge_engine::prune::{Locations, locations_of, prune};
+use logisedge_engine::{EngineError, EngineErrorKind};
 use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{info, warn};
+
+/// How long to wait for a scope that is being backed up before asking again.
+const BUSY_FOR: Duration = Duration::from_secs(15);
+
+/// Time that pruning itself should have left.
+const PRUNE_TIME_MIN: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -22,14 +29,27 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         ));
     };
     let locations = open(&function, &scope).await?;
-    let (plan, done) = prune(
-        &function.catalog,
-        &scope,
-        &locations,
-        &invocation.request_id,
-    )
-    .await
-    .map_err(failure)?;
+    let begun = Instant::now();
+    let (plan, done) = loop {
+        let outcome = prune(
+            &function.catalog,
+            &scope,
+            &locations,
+            &invocation.request_id,
+        )
+        .await;
+        match outcome {
+            // A backup has the scope. It ends sooner or later, and tomorrow is another prune.
+            Err(error) if error.kind == EngineErrorKind::Refused => {
+                if begun.elapsed() + BUSY_FOR + PRUNE_TIME_MIN > invocation.time_left {
+                    info!(%scope, "not pruned: the scope was busy all the time");
+                    return Ok(json!({ "nothing": error.message }));
+                }
+                tokio::time::sleep(BUSY_FOR).await;
+            }
+            outcome => break outcome.map_err(failure)?,
+        }
+    };
     info!(%scope, snapshots = done.snapshots.len(), bytes = done.bytes, "pruned");
     Ok(json!({ "plan": plan, "done": done }))
 }
@@ -40,11 +60,10 @@ async fn open(function: &Function, scope: &ScopeName) -> Result<Locations, Failu
     let names: BTreeSet<LocationName> = locations_of(catalog, scope).await.map_err(failure)?;
     let mut locations = Locations::new();
     for name in names {
-        let config = catalog.location(&name).await?.ok_or_else(|| {
-            Failure::permanent(format!(
-                "location {name} holds snapshots of scope {scope} and is not configured any more"
-            ))
-        })?;
+        let Some(config) = catalog.location(&name).await? else {
+            warn!(%scope, location = %name, "holds snapshots and is not configured any more: left alone");
+            continue;
+        };
         let store = function.aws.open_store(&config)?;
         locations.insert(name, store);
     }

@@ -7,7 +7,7 @@ use logisedge_engine::{EngineError, Progress};
 use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tracing::info;
+use tracing::{info, warn};
 
 /// Time kept back for telling that the function's time ended.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
@@ -18,10 +18,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn handle(function: Function, invocation: Invocation) -> Result<Value, Failure> {
+    let mut just_committed = false;
     let (scope, wanted) = match Event::from_detail(invocation.detail())? {
         Event::SnapshotCommitted {
             scope, snapshot, ..
-        } => (scope, Some(snapshot)),
+        } => {
+            just_committed = true;
+            (scope, Some(snapshot))
+        }
         Event::VerifyRequested { scope, snapshot } => (scope, snapshot),
         other => {
             let kind = other.detail_type();
@@ -39,6 +43,9 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         // Pruned since, or the scope has none yet: nothing to read back.
         return Ok(json!({ "nothing": "there is no such snapshot" }));
     };
+    if just_committed && record.verified_at.is_some() {
+        return Ok(json!({ "nothing": "a repeated event: the snapshot is verified already" }));
+    }
     let location = catalog.location(&record.location).await?.ok_or_else(|| {
         Failure::permanent(format!(
             "location {} is not configured any more",
@@ -62,7 +69,9 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         Ok(outcome) => outcome,
         Err(_) => Err(EngineError::deadline(usable)),
     };
-    catalog.release_use(&scope, &record.id, holder).await?;
+    if let Err(error) = catalog.release_use(&scope, &record.id, holder).await {
+        warn!(%error, snapshot = %record.id, "stays in use until the function's time is over");
+    }
     let verification = outcome.map_err(|error| Failure {
         message: error.message,
         retry: error.retry,

@@ -63,6 +63,18 @@ pub fn instant(at: Instant) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// `text`, or its beginning and a word about that where it is longer than `bytes_max`.
+pub fn bounded(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{} … (shortened: {} bytes in all)", &text[..end], text.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use chrono::Utc;
 use logisedge_catalog::{AttemptEnd, Begin, Catalog, Message};
 use logisedge_domain::alert::Alert;
 use logisedge_domain::event::Event;
+use logisedge_domain::format;
 use logisedge_domain::id::{ChainPath, Fence, RunId};
 use logisedge_domain::retry::Retry;
 use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
@@ -31,6 +32,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// The first wait before another attempt; it doubles with each.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Bytes of a failure's text that the catalog keeps.
+const REASON_BYTES_MAX: usize = 8000;
 
 /// Time kept back at the end of a function's life for freeing the lease and telling why.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
@@ -98,7 +102,9 @@ where
         Begin::HeldBySameRun => {
             return Ok(Attempted::Nothing("another attempt at the run is going"));
         }
-        Begin::HeldByOther { run: other, .. } => return skip(catalog, &run, &other).await,
+        Begin::HeldByOther { run: other, .. } => {
+            return behind(catalog, &run, &other).await;
+        }
         Begin::HeldExclusively { .. } => {
             return Ok(Attempted::Nothing(
                 "the scope is being pruned; a later tick asks again",
@@ -159,6 +165,19 @@ async fn end_of(time_left: Option<Duration>) -> EngineError {
             EngineError::deadline(usable)
         }
     }
+}
+
+/// Another run has the scope. Where it is the same schedule's, its previous run is still going and this
+/// one is skipped; where it is another schedule's (they meet at midnight), this one comes after it.
+async fn behind(catalog: &Catalog, run: &Run, other: &RunId) -> Result<Attempted, EngineError> {
+    let holder = catalog.run(other).await?;
+    let same = holder.is_some_and(|holder| holder.cause.schedule() == run.cause.schedule());
+    if same && run.attempts == 0 {
+        return skip(catalog, run, other).await;
+    }
+    Ok(Attempted::Nothing(
+        "the scope is being backed up for another schedule; a later tick asks again",
+    ))
 }
 
 async fn skip(catalog: &Catalog, run: &Run, other: &RunId) -> Result<Attempted, EngineError> {
@@ -268,7 +287,7 @@ impl Held<'_> {
         }
         let now = Utc::now();
         let (id, scope) = (&self.run.id, &self.run.scope);
-        let reason = error.message.clone();
+        let reason = format::bounded(&error.message, REASON_BYTES_MAX);
         if let (Retry::Transient { after }, true) = (error.retry, self.run.attempts < ATTEMPTS_MAX)
         {
             let wait = after.max(RETRY_AFTER * 2u32.pow(self.run.attempts.saturating_sub(1)));

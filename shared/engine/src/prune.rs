@@ -82,16 +82,7 @@ pub async fn plan(
     locations: &Locations,
     now: Instant,
 ) -> Result<ScopePlan, EngineError> {
-    let records = catalog.snapshots(scope).await?;
-    let retention: BTreeMap<ScheduleName, Retention> = catalog
-        .schedules()
-        .await?
-        .into_iter()
-        .map(|state| (state.schedule.name, state.schedule.retention))
-        .collect();
-    let in_use = catalog.snapshots_in_use(scope, now).await?;
-    let plan = plan_prune(scope, &retention, &records, &in_use, now);
-
+    let (records, plan) = decide(catalog, scope, now).await?;
     let known: BTreeSet<&ChainPath> = records.iter().map(|record| &record.chain).collect();
     let mut abandoned = Vec::new();
     let mut unknown = Vec::new();
@@ -112,6 +103,24 @@ pub async fn plan(
         abandoned,
         unknown,
     })
+}
+
+/// What retention says of a scope's snapshots, from the catalog alone.
+async fn decide(
+    catalog: &Catalog,
+    scope: &ScopeName,
+    now: Instant,
+) -> Result<(Vec<SnapshotRecord>, PrunePlan), EngineError> {
+    let records = catalog.snapshots(scope).await?;
+    let retention: BTreeMap<ScheduleName, Retention> = catalog
+        .schedules()
+        .await?
+        .into_iter()
+        .map(|state| (state.schedule.name, state.schedule.retention))
+        .collect();
+    let in_use = catalog.snapshots_in_use(scope, now).await?;
+    let plan = plan_prune(scope, &retention, &records, &in_use, now);
+    Ok((records, plan))
 }
 
 /// Every chain of a scope at a location, oldest first.
@@ -217,39 +226,70 @@ async fn prune_held(
         .map(|record| (record.id, record))
         .collect();
     let mut done = Pruned::default();
-    for decision in scope_plan
-        .plan
-        .decisions
-        .iter()
-        .filter(|decision| !decision.keep)
-    {
-        let Some(record) = records.get(&decision.snapshot) else {
-            continue;
-        };
-        prolong(catalog, scope, fence).await?;
-        // From here on nobody can start to read it; where somebody just did, it stays.
-        if !catalog.mark_deleting(record, Utc::now()).await? {
-            continue;
-        }
-        let Some(store) = locations.get(&record.location) else {
-            continue;
-        };
-        remove(store, &record.chain, &[record.id], &mut done).await?;
-        catalog.delete_snapshot(scope, &record.id).await?;
-        done.snapshots.push(record.id);
-    }
-    for (location, chain) in &scope_plan.abandoned {
-        let Some(store) = locations.get(location) else {
-            continue;
-        };
-        prolong(catalog, scope, fence).await?;
-        remove(store, chain, &[], &mut done).await?;
-        done.chains.push(chain.clone());
-    }
+    let deleting = Deleting {
+        catalog,
+        scope,
+        fence,
+        locations,
+    };
+    let outcome = deleting.carry_out(&scope_plan, &records, &mut done).await;
+    // What went is told also where the rest failed.
     if !done.snapshots.is_empty() {
         tell(catalog, &scope_plan, &done, &records, now).await?;
     }
+    outcome?;
     Ok((scope_plan, done))
+}
+
+/// The deletions of one scope, under its lease.
+struct Deleting<'a> {
+    catalog: &'a Catalog,
+    scope: &'a ScopeName,
+    fence: Fence,
+    locations: &'a Locations,
+}
+
+impl Deleting<'_> {
+    async fn carry_out(
+        &self,
+        plan: &ScopePlan,
+        records: &BTreeMap<SnapshotId, SnapshotRecord>,
+        done: &mut Pruned,
+    ) -> Result<(), EngineError> {
+        let going = plan.plan.decisions.iter().filter(|decision| !decision.keep);
+        for record in going.filter_map(|decision| records.get(&decision.snapshot)) {
+            // A location that cannot be opened keeps what it holds, unmarked.
+            let Some(store) = self.locations.get(&record.location) else {
+                continue;
+            };
+            prolong(self.catalog, self.scope, self.fence).await?;
+            if !self.still_goes(record).await? {
+                continue;
+            }
+            // From here on nobody can start to read it; where somebody just did, it stays.
+            if !self.catalog.mark_deleting(record, Utc::now()).await? {
+                continue;
+            }
+            remove(store, &record.chain, &[record.id], done).await?;
+            self.catalog.delete_snapshot(self.scope, &record.id).await?;
+            done.snapshots.push(record.id);
+        }
+        for (location, chain) in &plan.abandoned {
+            let Some(store) = self.locations.get(location) else {
+                continue;
+            };
+            prolong(self.catalog, self.scope, self.fence).await?;
+            remove(store, chain, &[], done).await?;
+            done.chains.push(chain.clone());
+        }
+        Ok(())
+    }
+
+    /// Decides again: a verification may have found the snapshot damaged that was to outlive this one.
+    async fn still_goes(&self, record: &SnapshotRecord) -> Result<bool, EngineError> {
+        let (_, plan) = decide(self.catalog, self.scope, Utc::now()).await?;
+        Ok(plan.deleted().any(|id| *id == record.id))
+    }
 }
 
 /// Deletes snapshots of a chain in the reverse of the order in which they were written, and the whole

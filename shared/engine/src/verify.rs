@@ -2,6 +2,8 @@
 //! with what was read. What is wrong becomes findings, which are values.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -51,7 +53,12 @@ impl Verification {
     }
 }
 
-/// The pieces of the rows' files, by blob. None: an unfinished row is too long to keep.
+/// Bytes of unfinished rows that a verification keeps in all. Beyond it a file's rows are counted by
+/// reading the file again, in order.
+const FRAGMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The pieces of the rows' files, by blob. None: an unfinished row is too long to keep, or too many
+/// are kept already.
 type Pieces = Arc<Mutex<HashMap<BlobId, Option<RowPiece>>>>;
 
 /// Reads back everything that the snapshot needs, each object once.
@@ -80,8 +87,10 @@ pub async fn verify(
 
     let pieces = Pieces::default();
     let seen = pieces.clone();
+    let kept = AtomicUsize::new(0);
     let on_blob = Arc::new(move |id: BlobId, content: &[u8]| {
-        let piece = RowPiece::of(content);
+        let piece = RowPiece::of(content)
+            .filter(|piece| kept.fetch_add(piece.bytes_held(), Relaxed) <= FRAGMENTS_BYTES_MAX);
         seen.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, piece);
@@ -98,7 +107,7 @@ pub async fn verify(
     let mut findings = std::mem::take(&mut report.findings);
     let mut rows = 0;
     let mut tables = 0;
-    match manifest_of(&repository, &report).await {
+    match manifest_of(&repository, &report).await? {
         Ok(manifest) => {
             let comparing = Comparing {
                 repository: &repository,
@@ -141,25 +150,32 @@ fn disagrees(object: &str, detail: impl Into<String>) -> Finding {
     }
 }
 
-async fn manifest_of(repository: &Repository, report: &CheckReport) -> Result<Manifest, Finding> {
-    let broken = |detail: String| Finding {
-        kind: FindingKind::TreeBroken,
-        object: MANIFEST_PATH.to_owned(),
-        detail,
-    };
+/// The manifest, or what is wrong with it. A store that does not answer is an error and no finding: it
+/// says nothing of the snapshot.
+async fn manifest_of(
+    repository: &Repository,
+    report: &CheckReport,
+) -> Result<Result<Manifest, Finding>, EngineError> {
     let Some((_, node)) = report.files.iter().find(|(path, _)| path == MANIFEST_PATH) else {
-        return Err(broken("the snapshot has no readable manifest".to_owned()));
+        return Ok(Err(Finding {
+            kind: FindingKind::TreeBroken,
+            object: MANIFEST_PATH.to_owned(),
+            detail: "the snapshot has no readable manifest".to_owned(),
+        }));
     };
-    let index = repository
-        .load_index()
-        .await
-        .map_err(|e| broken(e.to_string()))?;
-    let text = repository
-        .reader(index)
-        .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX)
-        .await
-        .map_err(|e| broken(e.to_string()))?;
-    parse_manifest(&text).map_err(|detail| disagrees(MANIFEST_PATH, detail))
+    let read = async {
+        let reader = repository.reader(repository.load_index().await?);
+        reader
+            .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX)
+            .await
+    };
+    match read.await {
+        Ok(text) => Ok(parse_manifest(&text).map_err(|detail| disagrees(MANIFEST_PATH, detail))),
+        Err(error) => match error.finding() {
+            Some(finding) => Ok(Err(finding)),
+            None => Err(error.into()),
+        },
+    }
 }
 
 /// Reads a manifest and refuses one that a newer program wrote.

@@ -84,7 +84,7 @@ impl Aws {
                 ),
                 Some(e) => (
                     e.meta().message().unwrap_or("the service refused").to_owned(),
-                    if e.is_internal_service_error() { Retry::SOON } else { Retry::Permanent },
+                    if e.is_internal_service_error() || e.meta().code().is_some_and(is_throttling) { Retry::SOON } else { Retry::Permanent },
                 ),
                 None => ("Secrets Manager did not answer: check the network and the credentials".to_owned(), Retry::SOON),
             };
@@ -120,6 +120,10 @@ impl Aws {
             .region()
             .map_or("(none is configured)".to_owned(), ToString::to_string)
     }
+}
+
+fn is_throttling(code: &str) -> bool {
+    code.contains("Throttl") || code == "LimitExceededException"
 }
 
 fn failed(

@@ -101,6 +101,13 @@ impl RowPiece {
     }
 }
 
+impl RowPiece {
+    /// Bytes of unfinished rows that it holds on to.
+    pub fn bytes_held(&self) -> usize {
+        self.head.len() + self.tail.as_ref().map_or(0, |tail| tail.len())
+    }
+}
+
 /// Puts pieces together in the order of the stream.
 #[derive(Default)]
 pub struct RowFold {

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use chrono::Utc;
 use logisedge_domain::config::{Config, diff};
+use logisedge_domain::id::ScopeName;
 use logisedge_domain::manifest::ForeignKeyEdge;
 use logisedge_domain::scope::Selection;
 use logisedge_engine::configure;
+use logisedge_sources::SourceErrorKind;
 use serde::Serialize;
 
 use crate::args::Apply;
@@ -52,8 +54,9 @@ pub(crate) fn read(file: &Path) -> Result<Config, CliError> {
     Config::parse(&text, &name).map_err(|problems| CliError::failed(problems.to_string()))
 }
 
-/// Opens every scope once: a pattern that matches nothing is an error, a foreign key that leaves a
-/// scope is shown, and a source that this machine cannot reach is told as unchecked.
+/// Opens every scope once: a pattern of a scheduled scope that matches nothing is an error, a foreign
+/// key that leaves a scope is shown, and what stands in the way of a scope that no schedule uses, or a
+/// source that this machine cannot reach, is told as a warning.
 async fn check_scopes(
     context: &Context,
     config: &Config,
@@ -79,7 +82,9 @@ async fn check_scopes(
                 let found = snapshot.facts().outside_references.iter().cloned();
                 edges.extend(found.map(|edge| (scope.name.to_string(), edge)));
             }
-            Err(error) if error.kind == logisedge_sources::SourceErrorKind::NotFound => {
+            Err(error)
+                if error.kind == SourceErrorKind::NotFound && is_scheduled(config, &scope.name) =>
+            {
                 return Err(CliError::not_found(format!(
                     "scope {}: {error}",
                     scope.name
@@ -89,6 +94,13 @@ async fn check_scopes(
         }
     }
     Ok((edges, unchecked))
+}
+
+fn is_scheduled(config: &Config, scope: &ScopeName) -> bool {
+    config
+        .schedules
+        .iter()
+        .any(|schedule| schedule.scopes.contains(scope))
 }
 
 /// A paragraph for each scope with foreign keys that leave it.
@@ -116,7 +128,7 @@ fn text(applied: &Applied, config: &Config) -> String {
     }
     lines.extend(outside(&applied.outside_references));
     for reason in &applied.unchecked {
-        lines.push(format!("warning: not checked from here: {reason}"));
+        lines.push(format!("warning: {reason}"));
     }
     if applied.applied {
         let slots = configure::next_slots(config, Utc::now());

@@ -16,6 +16,11 @@ use crate::snapshot::SnapshotRecord;
 /// Findings that an alert lists one by one; the others are counted.
 const FINDINGS_SHOWN_MAX: usize = 10;
 
+/// Bytes of a reason that an alert repeats. It stands in an alert several times, and an alert in each
+/// form that SNS is given; all of that together has to stay below SNS's 256 KiB:
+/// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
+const REASON_BYTES_MAX: usize = 2000;
+
 impl Alert {
     /// A snapshot was committed.
     pub fn snapshot_committed(
@@ -129,6 +134,7 @@ impl Alert {
 
     /// The run's location has no room left. `reason` is what the location answered.
     pub fn storage_full(run: &Run, reason: &str, now: Instant) -> Self {
+        let reason = format::bounded(reason, REASON_BYTES_MAX);
         Self {
             details: vec![
                 format!("Location: {}", run.location),
@@ -235,6 +241,7 @@ impl Alert {
     /// An event could not be delivered or handled. `message_id` is the queue's name for it, and
     /// `reason` says what is known.
     pub fn dead_letter(message_id: &str, queue: &str, reason: &str, now: Instant) -> Self {
+        let reason = format::bounded(reason, REASON_BYTES_MAX);
         Self {
             id: format!("dead_letter.{message_id}"),
             kind: AlertKind::DeadLetter,
@@ -256,8 +263,9 @@ impl Alert {
     }
 }
 
-fn reason(run: &Run) -> &str {
-    run.reason.as_deref().unwrap_or("no reason was recorded")
+fn reason(run: &Run) -> String {
+    let reason = run.reason.as_deref().unwrap_or("no reason was recorded");
+    format::bounded(reason, REASON_BYTES_MAX)
 }
 
 /// What every alert about a run has.

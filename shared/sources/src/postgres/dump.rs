@@ -113,6 +113,16 @@ pub(super) async fn section(
             format!("a table is locked: {complaints}"),
         ));
     }
+    let unreachable = ["connection to server", "server closed the connection"];
+    if !output.status.success() && unreachable.iter().any(|text| complaints.contains(text)) {
+        // It connects last and by itself, when the server may have no connection left.
+        return Err(failed(
+            SourceErrorKind::Unreachable,
+            "dump the schema with",
+            "pg_dump",
+            complaints,
+        ));
+    }
     if !output.status.success() {
         return Err(trouble(format!(
             "it ended with {}: {complaints}",

@@ -274,7 +274,7 @@ fn a_dead_letter() {
 
     (alert dead_letter.4c1e6a2f)
     --- SMS
-    LogisEdge event NOT HANDLED 11-24 01:02Z: An event could not be handled (logisedge-backup-dead-letters): the event's version is 9, this...
+    LogisEdge event NOT HANDLED 11-24 01:02Z: An event could not be handled (logisedge-backup-dead-letters): the event's version is 9, this p...
     ");
 }
 

@@ -128,6 +128,8 @@ pub(super) async fn partitions(client: &Client) -> Result<Vec<(u32, u32)>, Error
 pub(super) struct ForeignKey {
     pub(super) constraint: String,
     pub(super) from: u32,
+    /// `schema.table` of the table that has it.
+    pub(super) from_name: String,
     pub(super) to: u32,
     /// `schema.table` of the table it points to.
     pub(super) to_name: String,
@@ -141,7 +143,8 @@ pub(super) async fn foreign_keys(client: &Client) -> Result<Vec<ForeignKey>, Err
             fn.nspname || '.' || f.relname, \
             format(E'ALTER TABLE %s%I.%I\\n    ADD CONSTRAINT %I %s;', \
                 CASE t.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, \
-                tn.nspname, t.relname, k.conname, pg_get_constraintdef(k.oid)) \
+                tn.nspname, t.relname, k.conname, pg_get_constraintdef(k.oid)), \
+            tn.nspname || '.' || t.relname \
          FROM pg_constraint k \
          JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace \
          JOIN pg_class f ON f.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace \
@@ -155,6 +158,7 @@ pub(super) async fn foreign_keys(client: &Client) -> Result<Vec<ForeignKey>, Err
             to: row.get(2),
             to_name: row.get(3),
             statement: row.get(4),
+            from_name: row.get(5),
         })
         .collect())
 }

@@ -37,6 +37,14 @@ pub(super) async fn gather(
         true => None,
         false => Some(scope::surroundings(client, &oids).await.map_err(said)?),
     };
+    // A key of a partitioned table is one of each of its partitions.
+    let parents = catalog::partitions(client).await.map_err(said)?;
+    let hold_rows: BTreeSet<u32> = parents
+        .iter()
+        .filter(|(_, partition)| selected.contains(partition))
+        .map(|&(parent, _)| parent)
+        .chain(oids.iter().copied())
+        .collect();
 
     let outside: Vec<ForeignKey> = match everything {
         true => Vec::new(),
@@ -44,7 +52,15 @@ pub(super) async fn gather(
             .await
             .map_err(said)?
             .into_iter()
-            .filter(|key| selected.contains(&key.from) && !selected.contains(&key.to))
+            .filter(|key| {
+                around.as_ref().is_some_and(|around| {
+                    let dumped = selected.contains(&key.from)
+                        || around.without_rows_oids.contains(&key.from);
+                    // A key of rows needs the rows it points to; one of an empty table needs the table.
+                    dumped && around.excluded_oids.contains(&key.to)
+                        || hold_rows.contains(&key.from) && !selected.contains(&key.to)
+                })
+            })
             .collect(),
     };
     let mut sequences = catalog::sequences(client).await.map_err(said)?;
@@ -127,7 +143,7 @@ pub(super) async fn gather(
         tables: table_facts(&tables, with_rows, has_large_objects),
         parts,
         files,
-        outside_references: edges(&taken.tables, &outside),
+        outside_references: edges(&outside),
         notes,
     };
     Ok(Facts { open, statements })
@@ -186,19 +202,13 @@ fn table_facts(tables: &[Table], with_rows: usize, large_objects: bool) -> Vec<T
     facts
 }
 
-fn edges(tables: &[Table], outside: &[ForeignKey]) -> Vec<ForeignKeyEdge> {
-    let names: BTreeMap<u32, String> = tables
-        .iter()
-        .map(|table| (table.oid, table.plain_name()))
-        .collect();
+fn edges(outside: &[ForeignKey]) -> Vec<ForeignKeyEdge> {
     let mut edges: Vec<ForeignKeyEdge> = outside
         .iter()
-        .filter_map(|key| {
-            Some(ForeignKeyEdge {
-                from: names.get(&key.from)?.clone(),
-                to: key.to_name.clone(),
-                constraint: key.constraint.clone(),
-            })
+        .map(|key| ForeignKeyEdge {
+            from: key.from_name.clone(),
+            to: key.to_name.clone(),
+            constraint: key.constraint.clone(),
         })
         .collect();
     edges.sort();

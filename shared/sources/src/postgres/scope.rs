@@ -73,6 +73,8 @@ pub(super) struct Surroundings {
     pub(super) excluded_oids: BTreeSet<u32>,
     /// `schema.name` of relations that come along without rows.
     pub(super) without_rows: Vec<String>,
+    /// The same relations by oid.
+    pub(super) without_rows_oids: BTreeSet<u32>,
 }
 
 /// What has to come along with the tables `selected`, and what stays out.
@@ -83,11 +85,13 @@ pub(super) async fn surroundings(client: &Client, selected: &[u32]) -> Result<Su
         excluded: Vec::new(),
         excluded_oids: BTreeSet::new(),
         without_rows: Vec::new(),
+        without_rows_oids: BTreeSet::new(),
     };
     for row in &rows {
         let (oid, schema, name): (u32, &str, &str) = (row.get(0), row.get(1), row.get(2));
         if row.get::<_, bool>(3) {
             found.without_rows.push(format!("{schema}.{name}"));
+            found.without_rows_oids.insert(oid);
         } else {
             // Inside double quotes pg_dump takes every character as it is.
             found.excluded.push(quote::qualified(schema, name));

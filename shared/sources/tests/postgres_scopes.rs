@@ -1,0 +1,74 @@
+//! PostgreSQL: what a narrower scope leaves out never stands in the way of restoring it.
+
+#![allow(clippy::unwrap_used)]
+
+mod carry;
+mod server;
+
+use logisedge_sources::postgres::{PostgresSource, PostgresTarget};
+use server::Database;
+
+/// Takes `include` of `database` and restores it, by our own target and by psql alone.
+async fn carried_over(database: &Database, include: &[&str]) -> (carry::Carried, Database) {
+    let source = PostgresSource::new(database.options());
+    let carried = carry::take(&source, &carry::tables(include)).await.unwrap();
+    let (copy, by_psql) = (Database::new("copy"), Database::new("psql"));
+    let target = PostgresTarget::new(copy.options());
+    carry::give(&carried, &target, false, 65_536).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    carry::unpack(&carried, folder.path());
+    server::psql_restore(folder.path(), &by_psql.0);
+    assert_eq!(copy.dump(), by_psql.dump());
+    (carried, copy)
+}
+
+fn edges(carried: &carry::Carried) -> Vec<String> {
+    let edges = carried.manifest.outside_references.iter();
+    edges.map(|e| format!("{} -> {}", e.from, e.to)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_keys_of_tables_that_come_along_are_kept_apart() {
+    let database = Database::new("scope");
+    // `kept` inherits from `base`, which so comes along without rows.
+    database.sql(
+        "CREATE TABLE far (id int PRIMARY KEY); INSERT INTO far VALUES (1); \
+         CREATE TABLE base (id int PRIMARY KEY, far int REFERENCES far, up int REFERENCES base); \
+         CREATE TABLE kept (note text, base int REFERENCES base) INHERITS (base); \
+         INSERT INTO base VALUES (1, 1, 1); INSERT INTO kept VALUES (2, 1, 1, 'x', 1)",
+    );
+    let (carried, copy) = carried_over(&database, &["kept"]).await;
+    assert_eq!(
+        edges(&carried),
+        ["public.base -> public.far", "public.kept -> public.base"]
+    );
+    assert_eq!(copy.sql("SELECT note FROM kept").trim(), "x");
+    // What stays inside of what comes along is there.
+    let count = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
+    assert_eq!(copy.sql(count).trim(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selected_partition_does_not_bring_its_parents_foreign_keys() {
+    let database = Database::new("scope");
+    // `label` brings `named` along, without rows, so that only the key of rows is in the way.
+    database.sql(
+        "CREATE TABLE far (id int PRIMARY KEY); INSERT INTO far VALUES (1); \
+         CREATE TABLE named (id int PRIMARY KEY, note text); INSERT INTO named VALUES (1, 'x'); \
+         CREATE FUNCTION label(n named) RETURNS text LANGUAGE sql AS 'SELECT $1.note'; \
+         CREATE TABLE parent (id int, far int REFERENCES far, named int REFERENCES named) \
+            PARTITION BY RANGE (id); \
+         CREATE TABLE low PARTITION OF parent FOR VALUES FROM (0) TO (10); \
+         CREATE TABLE high PARTITION OF parent FOR VALUES FROM (10) TO (20); \
+         INSERT INTO parent VALUES (1, 1, 1), (11, 1, 1)",
+    );
+    let (carried, copy) = carried_over(&database, &["low"]).await;
+    assert_eq!(
+        edges(&carried),
+        [
+            "public.parent -> public.far",
+            "public.parent -> public.named"
+        ]
+    );
+    assert_eq!(copy.sql("SELECT id FROM parent").trim(), "1");
+}

@@ -20,13 +20,17 @@ pub struct RetryPolicy {
     pub delay_max: Duration,
 }
 
+/// Tries at an object whose bytes did not arrive as they were sent.
+const CORRUPTED_TRIES_MAX: u32 = 3;
+
 impl Default for RetryPolicy {
-    /// Six tries within about six seconds on average, twelve at most.
+    /// Nine tries with about 23 seconds of pauses on average, 45 at most: a short network cut or a
+    /// store that asks for patience does not end a run of hours.
     fn default() -> Self {
         Self {
-            tries_max: 6,
+            tries_max: 9,
             delay_first: Duration::from_millis(200),
-            delay_max: Duration::from_secs(10),
+            delay_max: Duration::from_secs(20),
         }
     }
 }
@@ -63,7 +67,10 @@ impl Retrying {
 
     /// After try number `tries` failed: waits before the next one, or gives the error back.
     async fn wait(&self, tries: &mut u32, mut error: StorageError) -> Result<(), StorageError> {
-        if !error.retry().is_transient() {
+        // Bytes that were damaged on the way may arrive whole the next time. Where they lie damaged in
+        // the store, the last try says so.
+        let on_the_way = error.kind == StorageErrorKind::Corrupted && *tries < CORRUPTED_TRIES_MAX;
+        if !error.retry().is_transient() && !on_the_way {
             return Err(error);
         }
         if *tries >= self.policy.tries_max {

@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::retry::ErrorKind;
 use bytes::Bytes;
 
 use crate::{StorageError, StorageErrorKind};
@@ -126,7 +127,10 @@ impl Place {
             ),
             SdkError::DispatchFailure(failure) => {
                 let text = DisplayErrorContext(&error).to_string();
-                if failure.is_io() || failure.is_timeout() {
+                // A connection that broke while S3 answered is reported as "other", with a kind.
+                let passing =
+                    failure.is_io() || failure.is_timeout() || failure.as_other().is_some();
+                if passing {
                     (
                         StorageErrorKind::Unavailable,
                         format!("S3 cannot be reached: {}", innermost(&error)),

@@ -114,3 +114,40 @@ fn of_several_deletions_the_error_that_needs_somebody_is_told() {
     assert_eq!(worst.kind, StorageErrorKind::Denied);
     insta::assert_snapshot!(worst, @"cannot delete s3://erp/b: access denied: the role needs s3:DeleteObject on arn:aws:s3:::erp/*, and the bucket's policy must not refuse it (and 1 more of the same request)");
 }
+
+#[test]
+fn a_request_that_got_no_answer_is_tried_again_unless_somebody_has_to_act() {
+    use aws_sdk_s3::operation::get_object::GetObjectError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    let place = Place {
+        bucket: "erp".to_owned(),
+        prefix: String::new(),
+    };
+    let other = |text: &str, class| ConnectorError::other(text.into(), class);
+    let failures = [
+        other("IncompleteMessage", Some(ErrorKind::TransientError)),
+        other("too many", Some(ErrorKind::ThrottlingError)),
+        other("connection closed before message completed", None),
+        ConnectorError::io("reset".into()),
+        ConnectorError::timeout("slow".into()),
+        ConnectorError::user("invalid URI".into()),
+        other("no providers in chain provided credentials", None),
+    ];
+    let told: Vec<String> = failures
+        .into_iter()
+        .map(|failure| {
+            let error = SdkError::<GetObjectError, HttpResponse>::dispatch_failure(failure);
+            let error = place.failed("read", "a", error);
+            format!("{:?}: {}", error.kind, error.message)
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    Unavailable: S3 cannot be reached: IncompleteMessage
+    Unavailable: S3 cannot be reached: too many
+    Unavailable: S3 cannot be reached: connection closed before message completed
+    Unavailable: S3 cannot be reached: reset
+    Unavailable: S3 cannot be reached: slow
+    Other: the request was not sent: invalid URI
+    Denied: no usable AWS credentials: no providers in chain provided credentials
+    ");
+}

@@ -72,7 +72,11 @@ pub fn bounded(text: &str, bytes_max: usize) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{} … (shortened: {} bytes in all)", &text[..end], text.len())
+    format!(
+        "{} … (shortened: {} bytes in all)",
+        &text[..end],
+        text.len()
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Delivering what commits left in the outbox: at least once, oldest first.
 
+use std::time::{Duration, Instant};
+
 use logisedge_catalog::{Catalog, CatalogError, Message};
 use tracing::warn;
 
@@ -21,19 +23,24 @@ pub struct Delivered {
 /// every waiting message would only cost time.
 const CHANNEL_FAILURES_MAX: usize = 3;
 
-/// Delivers the outbox. A message that cannot be delivered stays, is logged, and is tried again at
+/// Delivered messages that are forgotten in one request.
+const FORGOTTEN_AT_ONCE: usize = 10;
+
+/// Delivers the outbox, for `time_max` at the most. A message that cannot be delivered stays, is logged, and is tried again at
 /// the next tick. The bus and the topic are apart: one that is down holds up nothing of the other.
 pub async fn deliver_outbox(
     aws: &Aws,
     settings: &Settings,
     catalog: &Catalog,
+    time_max: Duration,
 ) -> Result<Delivered, CatalogError> {
     let mut done = Delivered::default();
+    let begun = Instant::now();
     let mut ids = Vec::new();
     let mut failures = [0; 2];
     for (id, message) in catalog.outbox(DELIVERED_AT_ONCE_MAX).await? {
         let channel = usize::from(matches!(message, Message::Alert(_)));
-        if failures[channel] >= CHANNEL_FAILURES_MAX {
+        if failures[channel] >= CHANNEL_FAILURES_MAX || begun.elapsed() > time_max {
             done.kept += 1;
             continue;
         }
@@ -45,15 +52,22 @@ pub async fn deliver_outbox(
             Message::Alert(alert) => aws.send_alert(&settings.topic_arn, alert).await,
         };
         match sent {
-            Ok(()) => ids.push(id),
+            Ok(()) => {
+                done.delivered += 1;
+                ids.push(id);
+                // Forgotten in small steps: a function that is killed here sends few of them again.
+                if ids.len() >= FORGOTTEN_AT_ONCE {
+                    catalog.delivered(&std::mem::take(&mut ids)).await?;
+                }
+            }
             Err(error) => {
                 warn!(%error, message = message.id(), "a message stays in the outbox");
                 done.kept += 1;
-                failures[channel] += 1;
+                // One that the service will never take says nothing of the channel.
+                failures[channel] += usize::from(error.retry().is_transient());
             }
         }
     }
     catalog.delivered(&ids).await?;
-    done.delivered = ids.len();
     Ok(done)
 }

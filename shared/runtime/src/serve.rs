@@ -1,7 +1,7 @@
 //! Serving Lambda: one invocation in, one answer out, and an error's retry class as Lambda's answer.
 
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use logisedge_catalog::{Catalog, CatalogError, Message};
@@ -12,6 +12,12 @@ use serde_json::Value;
 use tracing::{error, warn};
 
 use crate::{Aws, RuntimeError, Settings, deliver_outbox, trace_to_cloudwatch};
+
+/// The longest that delivering the outbox may keep a function from answering.
+const DELIVER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Time kept back for the answer itself.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a function was invoked with.
 #[derive(Debug, Clone)]
@@ -122,10 +128,14 @@ impl Function {
                 payload: event.payload,
             };
             let request_id = invocation.request_id.clone();
+            let ends_at = Instant::now() + invocation.time_left;
             // Boxed, because a handler's future nests deeper than the compiler lays out at once.
             let answer = Box::pin(handle(self.clone(), invocation)).await;
             let answer = self.answer(&request_id, answer).await;
-            if let Err(error) = deliver_outbox(&self.aws, &self.settings, &self.catalog).await {
+            let time_left = ends_at.saturating_duration_since(Instant::now());
+            let time_max = time_left.saturating_sub(ANSWER_WITHIN).min(DELIVER_WITHIN);
+            let delivered = deliver_outbox(&self.aws, &self.settings, &self.catalog, time_max);
+            if let Err(error) = delivered.await {
                 warn!(%error, "the outbox waits for the next tick");
             }
             answer

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use std::collections::BTreeSet;
 
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -245,7 +247,7 @@ async fn the_outbox_is_emptied_and_what_cannot_go_stays() {
         topic_arn: settings.topic_arn.replace("alerts-", "absent-"),
         ..settings.clone()
     };
-    let first = deliver_outbox(&emulated.aws, &broken, &catalog)
+    let first = deliver_outbox(&emulated.aws, &broken, &catalog, Duration::from_secs(20))
         .await
         .unwrap();
     assert_eq!((first.delivered, first.kept), (2, 1));
@@ -254,7 +256,7 @@ async fn the_outbox_is_emptied_and_what_cannot_go_stays() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].1, messages[1]);
 
-    let second = deliver_outbox(&emulated.aws, &settings, &catalog)
+    let second = deliver_outbox(&emulated.aws, &settings, &catalog, Duration::from_secs(20))
         .await
         .unwrap();
     assert_eq!((second.delivered, second.kept), (1, 0));

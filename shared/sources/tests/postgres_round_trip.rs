@@ -130,6 +130,7 @@ async fn an_unchanged_database_gives_the_same_streams() {
     let first = carry::take(&source, &Selection::Everything).await.unwrap();
     let second = carry::take(&source, &Selection::Everything).await.unwrap();
     assert_eq!(first.data, second.data);
+    assert_eq!(first.schema, second.schema);
     assert_eq!(first.manifest.tables, second.manifest.tables);
 }
 

@@ -101,8 +101,18 @@ pub(super) async fn gather(
         ))
     });
     let with_rows = tables.iter().filter(|table| !table.partitioned).count();
+    let row = client
+        .query_one(
+            "SELECT split_part(current_setting('server_version'), ' ', 1), \
+                current_setting('server_encoding'), current_database()::text, \
+                current_setting('server_version_num')::int4",
+            &[],
+        )
+        .await
+        .map_err(said)?;
     let files = files::files(Content {
         database: &options.database,
+        server_version: row.get::<_, i32>(3).unsigned_abs(),
         pre_data,
         post_data,
         sequences,
@@ -125,14 +135,6 @@ pub(super) async fn gather(
         false => None,
     };
     let (parts, statements) = parts(&tables[..with_rows], large_object_bytes);
-    let row = client
-        .query_one(
-            "SELECT split_part(current_setting('server_version'), ' ', 1), \
-                current_setting('server_encoding'), current_database()::text",
-            &[],
-        )
-        .await
-        .map_err(said)?;
     let open = OpenSnapshot {
         engine: "postgresql",
         engine_version: row.get(0),

@@ -35,6 +35,8 @@ pub(super) const ROW_SETTINGS: &str = "SET client_encoding = 'UTF8';\n\
 /// What the files are made from.
 pub(super) struct Content<'a> {
     pub(super) database: &'a str,
+    /// `server_version_num` of the source.
+    pub(super) server_version: u32,
     pub(super) pre_data: String,
     pub(super) post_data: String,
     pub(super) sequences: String,
@@ -50,6 +52,8 @@ pub(super) struct Content<'a> {
 
 /// The files with their paths.
 pub(super) fn files(mut content: Content<'_>) -> Result<Vec<(String, Bytes)>, SourceError> {
+    content.pre_data = for_any_psql(&content.pre_data, content.server_version);
+    content.post_data = for_any_psql(&content.post_data, content.server_version);
     let outside = cut_out(&mut content.post_data, content.outside)?;
     let views: String = content
         .views
@@ -75,6 +79,38 @@ pub(super) fn files(mut content: Content<'_>) -> Result<Vec<(String, Bytes)>, So
         .into_iter()
         .map(|(path, text)| (path.to_owned(), Bytes::from(text)))
         .collect())
+}
+
+/// Leaves out what only a newer psql or server takes, so that those of the source's own version
+/// can run the script:
+/// - `\\restrict` and its `\\unrestrict`, which guard psql against the script with a key that is
+///   another one in every dump;
+/// - the time limit of transactions, which servers before 17 do not have.
+///
+/// Both stand in front of everything that the database's content decides, or behind it.
+fn for_any_psql(script: &str, server_version: u32) -> String {
+    let mut text = String::with_capacity(script.len());
+    let mut rest = script;
+    let mut unrestrict = None;
+    while let Some((line, more)) = rest.split_once('\n') {
+        if let Some(key) = line.strip_prefix("\\restrict ") {
+            unrestrict = Some(format!("\\unrestrict {key}"));
+        } else if line == "SET transaction_timeout = 0;" && server_version < 170_000 {
+        } else if ["--", "SET ", "SELECT pg_catalog.set_config("]
+            .iter()
+            .any(|with| line.starts_with(with))
+            || line.is_empty()
+        {
+            text.push_str(line);
+            text.push('\n');
+        } else {
+            break;
+        }
+        rest = more;
+    }
+    let end = unrestrict.and_then(|line| rest.trim_end().strip_suffix(line.as_str()));
+    text.push_str(end.unwrap_or(rest));
+    text
 }
 
 /// Takes foreign keys out of the post-data script and returns them as a script of their own.
@@ -158,4 +194,26 @@ fn restore_script(content: &Content<'_>) -> String {
          \\ir schema/materialised-views.sql\nANALYZE;\n",
     );
     script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_run_in_any_psql() {
+        let body = "CREATE FUNCTION f() AS '\n\\restrict x\nSET transaction_timeout = 0;\n\\unrestrict x\n';\n";
+        let dump = |restrict: &str, unrestrict: &str, limit: &str| {
+            format!(
+                "--\n-- dump\n--\n\n{restrict}SET lock_timeout = 0;\n{limit}\n-- Name: f\n\n{body}\n-- end\n\n{unrestrict}"
+            )
+        };
+        let limit = "SET transaction_timeout = 0;\n";
+        let newest = dump("\\restrict aB1\n", "\\unrestrict aB1\n\n", limit);
+        assert_eq!(for_any_psql(&newest, 160_000), dump("", "", ""));
+        assert_eq!(for_any_psql(&newest, 170_000), dump("", "", limit));
+        let old = dump("", "", "");
+        assert_eq!(for_any_psql(&old, 130_000), old);
+        assert_eq!(for_any_psql("", 130_000), "");
+    }
 }

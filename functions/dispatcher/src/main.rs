@@ -51,7 +51,11 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         .aws
         .publish(&function.settings.bus, &dispatched.events)
         .await?;
-    Ok(json!(dispatched))
+    // Only now: what could be dispatched is on its way.
+    match dispatched.failure {
+        Some(error) => Err(failure(error)),
+        None => Ok(json!(dispatched)),
+    }
 }
 
 /// When the bus took the event, where the invocation came by one.

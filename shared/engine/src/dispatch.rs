@@ -42,20 +42,50 @@ pub struct Dispatched {
     pub given_up: Vec<RunId>,
     /// Slots recorded as missed.
     pub missed: Vec<RunId>,
+    /// The first thing that failed, where something did. The next tick tries it again.
+    #[serde(skip)]
+    pub failure: Option<EngineError>,
 }
 
-/// The minute's work: schedules that are due, and open runs whose time has come.
-pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
-    let mut done = Dispatched::default();
-    for state in catalog.due_schedules(now).await? {
-        if let Some(plan) = plan_slot(&state, now) {
-            dispatch_slots(catalog, &state, &plan, now, &mut done).await?;
+impl Dispatched {
+    /// Remembers the first failure, tells the others in the log, and lets the rest go on.
+    fn go_on(&mut self, outcome: Result<(), EngineError>) {
+        let Err(error) = outcome else { return };
+        match &self.failure {
+            None => self.failure = Some(error),
+            Some(_) => tracing::error!(%error, "another part of the tick failed"),
         }
     }
-    for run in catalog.open_runs_due(now).await? {
-        look_after(catalog, run, now, &mut done).await?;
+}
+
+/// The minute's work: schedules that are due, and open runs whose time has come. What fails for one of
+/// them stops no other; the first failure is told beside what was done.
+pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
+    let mut done = Dispatched::default();
+    let (due, outcome) = or_default(catalog.due_schedules(now).await);
+    done.go_on(outcome);
+    for state in due {
+        if let Some(plan) = plan_slot(&state, now) {
+            let outcome = dispatch_slots(catalog, &state, &plan, now, &mut done).await;
+            done.go_on(outcome);
+        }
+    }
+    let (open, outcome) = or_default(catalog.open_runs_due(now).await);
+    done.go_on(outcome);
+    for run in open {
+        let outcome = look_after(catalog, run, now, &mut done).await;
+        done.go_on(outcome);
     }
     Ok(done)
+}
+
+fn or_default<T: Default>(
+    answer: Result<T, logisedge_catalog::CatalogError>,
+) -> (T, Result<(), EngineError>) {
+    match answer {
+        Ok(value) => (value, Ok(())),
+        Err(error) => (T::default(), Err(error.into())),
+    }
 }
 
 /// Records one schedule's due slots and moves it on. The schedule moves last: a dispatcher that dies

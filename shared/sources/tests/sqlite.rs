@@ -467,6 +467,54 @@ async fn a_restore_that_fails_leaves_the_old_file_alone() {
     );
 }
 
+#[tokio::test]
+async fn logs_left_of_another_database_are_not_replayed_into_the_restored_one() {
+    let (folder, from, to) = place();
+    nasty(&from);
+    let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", to.display()));
+    let crashed = folder.path().join("crashed.db");
+    let writer = Connection::open(&crashed).unwrap();
+    writer
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE ghost (x); INSERT INTO ghost VALUES (1)",
+        )
+        .unwrap();
+    let log = std::fs::read(folder.path().join("crashed.db-wal")).unwrap();
+    assert!(!log.is_empty());
+    for selection in [Selection::Everything, tables(&["plain"])] {
+        let carried = take(&SqliteSource::new(&from), &selection).await.unwrap();
+        for content in [None, Some(""), Some("no database at all, only a text")] {
+            let _ = std::fs::remove_file(&to);
+            if let Some(content) = content {
+                std::fs::write(&to, content).unwrap();
+            }
+            std::fs::write(beside("-wal"), &log).unwrap();
+            std::fs::write(beside("-journal"), "stale").unwrap();
+            let target = SqliteTarget::new(&to);
+            let error = give(&carried, &target, false, 4096).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::NotEmpty);
+            if content.is_none_or(str::is_empty) {
+                assert!(beside("-wal").exists(), "{content:?}");
+            }
+            give(&carried, &target, true, 4096).await.unwrap();
+            assert!(!beside("-wal").exists() && !beside("-journal").exists());
+            assert_eq!(
+                target.read_back(&carried.manifest).await.unwrap().unwrap(),
+                expected(&carried.manifest)
+            );
+            let ghosts: i64 = Connection::open(&to)
+                .unwrap()
+                .query_row(
+                    "SELECT count(*) FROM sqlite_schema WHERE name = 'ghost'",
+                    [],
+                    |row| row.get(0),
+                )
+                .unwrap();
+            assert_eq!(ghosts, 0);
+        }
+    }
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let special = proptest::collection::vec(
         prop_oneof![

@@ -80,7 +80,7 @@ fn state_of(path: &Path) -> Result<TargetState, SourceError> {
     }
     let facts = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(TargetState::Empty);
+            return Ok(without_database(path));
         }
         Err(error) => return Err(failure::of_system("restore to", path, error)),
         Ok(facts) => facts,
@@ -94,7 +94,7 @@ fn state_of(path: &Path) -> Result<TargetState, SourceError> {
         ));
     }
     if facts.len() == 0 {
-        return Ok(TargetState::Empty);
+        return Ok(without_database(path));
     }
     match connect::open_to_read(path, "restore to").and_then(|db| {
         let tables = catalog::tables(&db).map_err(said(path))?;
@@ -125,6 +125,43 @@ fn state_of(path: &Path) -> Result<TargetState, SourceError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The logs that SQLite keeps beside a database and replays into whatever file has its name:
+/// <https://www.sqlite.org/tempfiles.html>.
+fn logs_of(path: &Path) -> impl Iterator<Item = PathBuf> {
+    ["-journal", "-wal", "-shm"].into_iter().map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+/// What a place without a database holds: logs there may be all that is left of somebody's commits.
+fn without_database(path: &Path) -> TargetState {
+    let left: Vec<_> = logs_of(path)
+        .filter(|log| std::fs::symlink_metadata(log).is_ok())
+        .filter_map(|log| Some(log.file_name()?.to_string_lossy().into_owned()))
+        .collect();
+    if left.is_empty() {
+        TargetState::Empty
+    } else {
+        TargetState::Occupied(format!("{}, left of another database", left.join(" and ")))
+    }
+}
+
+/// Removes what another database left beside `path`, durably: SQLite would replay it into the new
+/// one at its first use.
+fn remove_logs(path: &Path) -> Result<(), SourceError> {
+    for log in logs_of(path) {
+        match std::fs::remove_file(&log) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failure::of_system("remove", &log, error));
+            }
+            _ => {}
+        }
+    }
+    sync_folder(folder_of(path)).map_err(|error| failure::of_system("restore", path, error))
 }
 
 fn begin(
@@ -297,6 +334,9 @@ fn finish(
         .map_err(|error| failure::of_system("restore", path, error))?;
     let held = hold_existing(path, building.overwrite)?;
     let failed = |error: std::io::Error| failure::of_system("restore", path, error);
+    if held.is_none() {
+        remove_logs(path)?;
+    }
     if held.is_some() || std::fs::symlink_metadata(path).is_ok() {
         building
             .file

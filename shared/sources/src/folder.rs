@@ -78,6 +78,25 @@ impl FolderTarget {
         Ok(names)
     }
 
+    /// Replacing deletes `data`, `schema` and their like, so it is done only where the manifest of an
+    /// earlier restore says that they are a snapshot's.
+    fn check_replaceable(&self) -> Result<(), SourceError> {
+        if self.entries()?.is_empty() {
+            return Ok(());
+        }
+        let ours = std::fs::read(self.path.join(MANIFEST))
+            .is_ok_and(|text| serde_json::from_slice::<Manifest>(&text).is_ok());
+        if ours {
+            return Ok(());
+        }
+        Err(failed(
+            SourceErrorKind::NotEmpty,
+            "restore to",
+            &self.path,
+            "it holds files but no manifest.json of an earlier restore, so nothing there is replaced; name a new folder or one that a restore made",
+        ))
+    }
+
     async fn stage(&self) -> Result<PathBuf, SourceError> {
         let stage = self.stage.lock().await;
         let stage = stage.as_ref().ok_or_else(|| files::not_begun(&self.path))?;
@@ -161,6 +180,7 @@ impl Target for FolderTarget {
                 format!("it holds {what}; name a new folder, or allow overwriting"),
             ));
         }
+        self.check_replaceable()?;
         if !self.path.exists() {
             std::fs::create_dir(&self.path)
                 .map_err(|error| of_system("make", &self.path, error))?;
@@ -209,6 +229,8 @@ impl Target for FolderTarget {
             .take()
             .ok_or_else(|| files::not_begun(&self.path))?;
         let folder = self.path.clone();
+        // Somebody may have put files there while the restore ran.
+        self.check_replaceable()?;
         tokio::task::spawn_blocking(move || move_into(stage.path(), &folder))
             .await
             .map_err(|error| {

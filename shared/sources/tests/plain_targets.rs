@@ -85,6 +85,26 @@ async fn a_folder_holds_the_files_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_folder_of_somebody_else_is_not_replaced() {
+    let folder = TempDir::new().unwrap();
+    let carried = sample(folder.path(), &tables(&["warehouses"])).await;
+    let path = folder.path().join("mine");
+    std::fs::create_dir_all(path.join("data")).unwrap();
+    std::fs::write(path.join("data/thesis.txt"), "years").unwrap();
+    for manifest in [None, Some(r#"{"name":"web app"}"#)] {
+        if let Some(text) = manifest {
+            std::fs::write(path.join("manifest.json"), text).unwrap();
+        }
+        let error = give(&carried, &FolderTarget::new(&path), true, 50_000)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::NotEmpty);
+        assert!(error.to_string().contains("name a new folder"), "{error}");
+        assert!(path.join("data/thesis.txt").exists());
+    }
+}
+
+#[tokio::test]
 async fn paths_that_leave_the_folder_are_refused() {
     let folder = TempDir::new().unwrap();
     let mut carried = sample(folder.path(), &tables(&["warehouses"])).await;

@@ -6,7 +6,8 @@ mod carry;
 mod server;
 
 use logisedge_sources::postgres::{PostgresSource, PostgresTarget};
-use server::Database;
+use logisedge_sources::{Source, SourceErrorKind};
+use server::{Database, Role};
 
 /// Takes `include` of `database` and restores it, by our own target and by psql alone.
 async fn carried_over(database: &Database, include: &[&str]) -> (carry::Carried, Database) {
@@ -71,4 +72,44 @@ async fn a_selected_partition_does_not_bring_its_parents_foreign_keys() {
         ]
     );
     assert_eq!(copy.sql("SELECT id FROM parent").trim(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_stand_where_they_stood() {
+    let role = Role::new("reader", "LOGIN");
+    let database = Database::new("scope");
+    // Numbers come from a sequence of another table's, and from one that nobody owns.
+    database.sql(&format!(
+        "CREATE TABLE other (id serial, i int GENERATED ALWAYS AS IDENTITY); CREATE SEQUENCE free; \
+         CREATE TABLE base (id serial); \
+         CREATE TABLE kept (a int DEFAULT nextval('other_id_seq'), b int DEFAULT nextval('free')) INHERITS (base); \
+         CREATE TABLE apart (id serial); \
+         INSERT INTO other SELECT FROM generate_series(1, 5); INSERT INTO base DEFAULT VALUES; \
+         INSERT INTO apart DEFAULT VALUES; INSERT INTO kept DEFAULT VALUES; GRANT SELECT ON kept, base, other TO {}",
+        role.0
+    ));
+    let (_, copy) = carried_over(&database, &["kept"]).await;
+    copy.sql("INSERT INTO kept DEFAULT VALUES");
+    assert_eq!(
+        copy.sql("SELECT * FROM kept ORDER BY 1").trim(),
+        "2|6|1\n3|7|2"
+    );
+    assert_eq!(copy.sql("SELECT last_value FROM apart_id_seq").trim(), "1");
+
+    let mut options = database.options();
+    options.user = role.0.clone();
+    let source = PostgresSource::new(options);
+    let selection = carry::tables(&["kept"]);
+    let error = source.open(&selection).await.err().unwrap();
+    assert_eq!(error.kind, SourceErrorKind::Denied, "{error}");
+    let grants = error.message.split_once("run: ").unwrap().1;
+    for sequence in ["base_id_seq", "free", "other_id_seq"] {
+        assert!(grants.contains(&format!("\"{sequence}\"")), "{error}");
+    }
+    assert!(!grants.contains("apart"), "{error}");
+    database.sql(grants);
+    let notes = source.open(&selection).await.unwrap().facts().notes.clone();
+    let note = "sequences that this role may not read, and no table of the selection uses, start anew: \
+                public.apart_id_seq, public.other_i_seq";
+    assert!(notes.iter().any(|told| told == note), "{notes:?}");
 }

@@ -170,7 +170,18 @@ pub(super) struct Sequence {
     pub(super) name: String,
     /// The table whose column it serves.
     pub(super) owner: Option<u32>,
+    /// An identity column's: it is no object of its own.
+    pub(super) identity: bool,
+    /// Tables with a default that takes its values, the owner with them.
+    pub(super) users: Vec<u32>,
     pub(super) readable: bool,
+}
+
+impl Sequence {
+    /// `schema.name` for people.
+    pub(super) fn plain_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
 }
 
 /// Every sequence, by schema and name.
@@ -180,7 +191,13 @@ pub(super) async fn sequences(client: &Client) -> Result<Vec<Sequence>, Error> {
             (SELECT d.refobjid FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
                 AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass \
                 AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i') LIMIT 1), \
-            has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') \
+            has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), \
+            EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
+                AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass \
+                AND d.refobjsubid > 0 AND d.deptype = 'i'), \
+            ARRAY(SELECT a.adrelid FROM pg_depend d JOIN pg_attrdef a \
+                ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid \
+                WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'S' AND {OF_USERS} AND ({NO_MEMBER} OR EXISTS (\
             SELECT FROM pg_extension x WHERE c.oid = ANY(x.extconfig))) \
@@ -189,11 +206,18 @@ pub(super) async fn sequences(client: &Client) -> Result<Vec<Sequence>, Error> {
     let rows = client.query(&sql, &[]).await?;
     Ok(rows
         .iter()
-        .map(|row| Sequence {
-            schema: row.get(0),
-            name: row.get(1),
-            owner: row.get(2),
-            readable: row.get(3),
+        .map(|row| {
+            let owner: Option<u32> = row.get(2);
+            let mut users: Vec<u32> = row.get(5);
+            users.extend(owner);
+            Sequence {
+                schema: row.get(0),
+                name: row.get(1),
+                owner,
+                identity: row.get(4),
+                users,
+                readable: row.get(3),
+            }
         })
         .collect())
 }

@@ -24,7 +24,10 @@ pub(super) async fn all_readable(
     let sequences = catalog::sequences(client).await.map_err(said)?;
     let sequences = sequences.iter().filter(|sequence| match selection {
         Selection::Everything => true,
-        Selection::Tables { .. } => tables.iter().any(|table| sequence.owner == Some(table.oid)),
+        Selection::Tables { .. } => {
+            let mut oids = tables.iter().map(|table| table.oid);
+            oids.any(|oid| sequence.users.contains(&oid))
+        }
     });
     let mut locked = Vec::new();
     for table in tables.iter().filter(|table| !table.readable) {

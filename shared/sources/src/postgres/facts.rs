@@ -6,7 +6,7 @@ use logisedge_domain::manifest::{ForeignKeyEdge, RowFormat};
 use logisedge_domain::scope::Selection;
 use tokio_postgres::{Client, Error};
 
-use super::catalog::{self, ForeignKey, Table};
+use super::catalog::{self, ForeignKey, Sequence, Table};
 use super::failure::refused;
 use super::files::{self, Content};
 use super::options::PostgresOptions;
@@ -64,9 +64,13 @@ pub(super) async fn gather(
             .collect(),
     };
     let mut sequences = catalog::sequences(client).await.map_err(said)?;
-    if around.is_some() {
-        sequences.retain(|s| s.readable && s.owner.is_none_or(|owner| selected.contains(&owner)));
+    if let Some(around) = &around {
+        // pg_dump leaves out only those that are part of a table that it leaves out.
+        let dumped = |oid| selected.contains(&oid) || around.without_rows_oids.contains(&oid);
+        sequences.retain(|s| !s.identity || s.owner.is_none_or(dumped));
     }
+    let (sequences, unread): (Vec<Sequence>, Vec<Sequence>) =
+        sequences.into_iter().partition(|s| s.readable);
     let sequences = catalog::sequence_values(client, &sequences)
         .await
         .map_err(said)?;
@@ -129,6 +133,7 @@ pub(super) async fn gather(
         serde_json::Value::from(roles.clone()).to_string(),
     );
     let mut notes = notes(client, &roles, around.as_ref()).await.map_err(said)?;
+    notes.extend(unread_sequences(&unread));
     notes.extend(two_line_names(&tables));
     let large_object_bytes = match has_large_objects {
         true => Some(large_objects::bytes_estimated(client).await.map_err(said)?),
@@ -308,6 +313,17 @@ async fn notes(
         }
     }
     Ok(notes)
+}
+
+/// Of the selection's own sequences every one can be read: see `checks`.
+fn unread_sequences(sequences: &[Sequence]) -> Option<String> {
+    let names: Vec<String> = sequences.iter().map(Sequence::plain_name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "sequences that this role may not read, and no table of the selection uses, start anew: {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// psql's `\copy` takes one line, and a name can hold a line feed.

@@ -48,7 +48,22 @@ impl StorageError {
             _ => Retry::Permanent,
         }
     }
+
+    /// Whether the bytes may only have been altered on their way, so that sending them once more
+    /// can help. An object that is too short stays so.
+    pub(crate) fn is_transfer_damage(&self) -> bool {
+        self.kind == StorageErrorKind::Corrupted
+            && !self
+                .source
+                .as_ref()
+                .is_some_and(|cause| cause.is::<TooShort>())
+    }
 }
+
+/// Marks an error as one that no further try mends: the object itself is too short.
+#[derive(Debug, thiserror::Error)]
+#[error("the object has {0} bytes")]
+pub(crate) struct TooShort(u64);
 
 /// A range that ends past an object's end: what an index promised is not there.
 pub(crate) fn beyond_end(
@@ -64,6 +79,6 @@ pub(crate) fn beyond_end(
             "bytes {} to {} were asked for and it has {length}: it was cut short or altered; verify the snapshot",
             range.start, range.end
         ),
-        source: None,
+        source: Some(Box::new(TooShort(length))),
     }
 }

@@ -1,4 +1,5 @@
-//! A wrapper that tries again what may succeed the next time.
+//! A wrapper that tries again what may succeed the next time: for minutes what passes, a few times
+//! what was altered on its way.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,31 +7,36 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
 
-/// How often, and how long apart.
+/// Tries in all at a transfer whose bytes arrive altered. What is altered where it lies fails every
+/// time, so more would only delay the finding.
+const DAMAGED_TRIES_MAX: u32 = 3;
+
+/// How long, and how long apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Tries in all, at least 1.
-    pub tries_max: u32,
+    /// Tries in all before time counts, at least 1: a single try may use up all of it.
+    pub tries_min: u32,
+    /// The time since the first try began after which none begins any more.
+    pub within: Duration,
     /// The longest pause before the second try; it doubles with each further one.
     pub delay_first: Duration,
     /// The longest pause of all.
     pub delay_max: Duration,
 }
 
-/// Tries at an object whose bytes did not arrive as they were sent.
-const CORRUPTED_TRIES_MAX: u32 = 3;
-
 impl Default for RetryPolicy {
-    /// Nine tries with about 23 seconds of pauses on average, 45 at most: a short network cut or a
-    /// store that asks for patience does not end a run of hours.
+    /// Three minutes: a short network cut, or a store that asks for patience, does not end a run of
+    /// hours, and a function still has time to say that it gave up.
     fn default() -> Self {
         Self {
-            tries_max: 9,
+            tries_min: 3,
+            within: Duration::from_secs(180),
             delay_first: Duration::from_millis(200),
-            delay_max: Duration::from_secs(20),
+            delay_max: Duration::from_secs(15),
         }
     }
 }
@@ -65,30 +71,45 @@ impl Retrying {
         Self { inner, policy }
     }
 
-    /// After try number `tries` failed: waits before the next one, or gives the error back.
-    async fn wait(&self, tries: &mut u32, mut error: StorageError) -> Result<(), StorageError> {
-        // Bytes that were damaged on the way may arrive whole the next time. Where they lie damaged in
-        // the store, the last try says so.
-        let on_the_way = error.kind == StorageErrorKind::Corrupted && *tries < CORRUPTED_TRIES_MAX;
-        if !error.retry().is_transient() && !on_the_way {
+    /// After a try failed: waits before the next one, or gives the error back.
+    async fn wait(&self, tries: &mut Tries, mut error: StorageError) -> Result<(), StorageError> {
+        let damage = error.is_transfer_damage();
+        if !damage && !error.retry().is_transient() {
             return Err(error);
         }
-        if *tries >= self.policy.tries_max {
-            error.message = format!("{} ({tries} tries)", error.message);
+        let count = tries.count;
+        let pause = self.policy.pause(count, share());
+        let late = tries.began.elapsed() + pause > self.policy.within;
+        if (late && count >= self.policy.tries_min) || (damage && count >= DAMAGED_TRIES_MAX) {
+            error.message = format!("{} ({count} tries)", error.message);
             return Err(error);
         }
-        let pause = self.policy.pause(*tries, share());
-        tracing::debug!(%error, tries, ?pause, "trying again");
+        tracing::debug!(%error, tries = count, ?pause, "trying again");
         tokio::time::sleep(pause).await;
-        *tries += 1;
+        tries.count += 1;
         Ok(())
+    }
+}
+
+/// The tries at one operation so far.
+struct Tries {
+    count: u32,
+    began: Instant,
+}
+
+impl Tries {
+    fn first() -> Self {
+        Self {
+            count: 1,
+            began: Instant::now(),
+        }
     }
 }
 
 /// Repeats a call until it succeeds or [`Retrying::wait`] gives up.
 macro_rules! retry {
     ($self:ident, $call:expr) => {{
-        let mut tries = 1;
+        let mut tries = Tries::first();
         loop {
             match $call.await {
                 Err(e) => $self.wait(&mut tries, e).await?,
@@ -106,11 +127,11 @@ fn share() -> f64 {
 #[async_trait]
 impl ObjectStore for Retrying {
     async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
-        let mut tries = 1;
+        let mut tries = Tries::first();
         loop {
             match self.inner.put(key, bytes.clone(), put).await {
                 // An earlier try of this very call may have arrived although its answer did not.
-                Err(e) if e.kind == StorageErrorKind::AlreadyExists && tries > 1 => {
+                Err(e) if e.kind == StorageErrorKind::AlreadyExists && tries.count > 1 => {
                     let stored = self.get(key).await?;
                     return if stored == bytes { Ok(()) } else { Err(e) };
                 }

@@ -11,7 +11,8 @@ use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use logisedge_storage::{
-    Fault, Faulty, FolderStore, ObjectStore, Prefixed, RetryPolicy, Retrying, S3Store,
+    Fault, Faulty, FolderStore, ObjectStore, Prefixed, Put, RetryPolicy, Retrying, S3Store,
+    StorageErrorKind,
 };
 
 fn folder() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
@@ -22,7 +23,8 @@ fn folder() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
 
 fn impatient(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
     let policy = RetryPolicy {
-        tries_max: 4,
+        tries_min: 4,
+        within: Duration::ZERO,
         delay_first: Duration::from_millis(1),
         delay_max: Duration::from_millis(2),
     };
@@ -80,6 +82,37 @@ async fn retries_hide_lost_answers() {
     let (_folder, store) = folder();
     let faulty = Arc::new(Faulty::new(store, Fault::LostAnswers(1)));
     suite::holds(impatient(faulty)).await;
+}
+
+#[tokio::test]
+async fn retries_end_by_time_and_after_few_tries_where_bytes_are_damaged() {
+    let (_folder, store) = folder();
+    let faulty = Arc::new(Faulty::new(store.clone(), Fault::FirstTries(u32::MAX)));
+    let policy = RetryPolicy {
+        tries_min: 1,
+        within: Duration::from_millis(300),
+        delay_first: Duration::from_millis(1),
+        delay_max: Duration::from_millis(10),
+    };
+    let began = std::time::Instant::now();
+    let patient = Retrying::with_policy(faulty.clone(), policy);
+    patient.get("a").await.unwrap_err();
+    assert!(faulty.operations() > 10);
+    assert!(began.elapsed() < Duration::from_secs(20));
+
+    let counting = Arc::new(Faulty::new(store, Fault::FirstTries(0)));
+    let patient = Retrying::with_policy(counting.clone(), policy);
+    let wrong = Put {
+        create_only: false,
+        sha256: Some([7; 32]),
+    };
+    let error = patient.put("a", "x".into(), wrong).await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Corrupted);
+    assert_eq!(counting.operations(), 3);
+    patient.put("a", "x".into(), Put::default()).await.unwrap();
+    let error = patient.get_range("a", 0..5).await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Corrupted);
+    assert_eq!(counting.operations(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,23 +127,32 @@ impl Place {
             ),
             SdkError::DispatchFailure(failure) => {
                 let text = DisplayErrorContext(&error).to_string();
-                // A connection that broke while S3 answered is reported as "other", with a kind.
-                let passing =
-                    failure.is_io() || failure.is_timeout() || failure.as_other().is_some();
-                if passing {
-                    (
-                        StorageErrorKind::Unavailable,
-                        format!("S3 cannot be reached: {}", innermost(&error)),
-                    )
-                } else if text.contains("credentials") || text.contains("identity") {
+                // The SDK reports a connection that S3 closed under a request as "other", with a
+                // retry class instead of as I/O.
+                let passing = failure.is_io()
+                    || failure.is_timeout()
+                    || matches!(
+                        failure.as_other(),
+                        Some(
+                            ErrorKind::TransientError
+                                | ErrorKind::ThrottlingError
+                                | ErrorKind::ServerError
+                        )
+                    );
+                if !passing && (text.contains("credentials") || text.contains("identity")) {
                     (
                         StorageErrorKind::Denied,
                         format!("no usable AWS credentials: {}", innermost(&error)),
                     )
-                } else {
+                } else if failure.is_user() {
                     (
                         StorageErrorKind::Other,
                         format!("the request was not sent: {}", innermost(&error)),
+                    )
+                } else {
+                    (
+                        StorageErrorKind::Unavailable,
+                        format!("S3 cannot be reached: {}", innermost(&error)),
                     )
                 }
             }

@@ -5,6 +5,7 @@
 mod carry;
 mod server;
 
+use logisedge_domain::scope::Selection;
 use logisedge_sources::postgres::{PostgresSource, PostgresTarget};
 use logisedge_sources::{Source, SourceErrorKind};
 use server::{Database, Role};
@@ -112,4 +113,28 @@ async fn sequences_stand_where_they_stood() {
     let note = "sequences that this role may not read, and no table of the selection uses, start anew: \
                 public.apart_id_seq, public.other_i_seq";
     assert!(notes.iter().any(|told| told == note), "{notes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_triggers_do_not_fire_during_a_restore() {
+    let database = Database::new("scope");
+    database.sql(
+        "CREATE MATERIALIZED VIEW seen AS SELECT 1 AS one; CREATE TABLE kept (id int); \
+         CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS \
+            $$ BEGIN RAISE 'no changes; here'; END $$; \
+         CREATE EVENT TRIGGER guard ON ddl_command_start EXECUTE FUNCTION refuse(); \
+         COMMENT ON EVENT TRIGGER guard IS 'one; two'; ALTER EVENT TRIGGER guard ENABLE ALWAYS",
+    );
+    let source = PostgresSource::new(database.options());
+    let carried = carry::take(&source, &Selection::Everything).await.unwrap();
+    let (copy, by_psql) = (Database::new("copy"), Database::new("psql"));
+    let target = PostgresTarget::new(copy.options());
+    carry::give(&carried, &target, false, 65_536).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    carry::unpack(&carried, folder.path());
+    server::psql_restore(folder.path(), &by_psql.0);
+    for restored in [&copy, &by_psql] {
+        assert_eq!(restored.dump(), database.dump());
+        assert_eq!(restored.sql("SELECT one FROM seen").trim(), "1");
+    }
 }

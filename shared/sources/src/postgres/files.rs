@@ -6,6 +6,7 @@ use super::catalog::{ForeignKey, Table};
 use super::failure::failed;
 use super::large_objects;
 use super::quote;
+use super::statements::statements;
 use crate::{SourceError, SourceErrorKind};
 
 /// Tables, types, functions, sequences; what rows need to be there first.
@@ -18,6 +19,8 @@ pub(super) const SEQUENCES: &str = "/schema/sequences.sql";
 pub(super) const LARGE_OBJECTS: &str = "/schema/large-objects.sql";
 /// Refreshes of materialised views in the order of what they read.
 pub(super) const VIEWS: &str = "/schema/materialised-views.sql";
+/// Event triggers, which would fire at whatever is made after them.
+pub(super) const EVENT_TRIGGERS: &str = "/schema/event-triggers.sql";
 /// Creates the roles that are missing.
 pub(super) const ROLES: &str = "/schema/roles.sql";
 /// Foreign keys that leave a narrower scope, for whoever brings the other tables back.
@@ -55,12 +58,13 @@ pub(super) fn files(mut content: Content<'_>) -> Result<Vec<(String, Bytes)>, So
     content.pre_data = for_any_psql(&content.pre_data, content.server_version);
     content.post_data = for_any_psql(&content.post_data, content.server_version);
     let outside = cut_out(&mut content.post_data, content.outside)?;
+    let event_triggers = take_event_triggers(&mut content.post_data);
     let views: String = content
         .views
         .iter()
         .map(|view| format!("REFRESH MATERIALIZED VIEW {view};\n"))
         .collect();
-    let restore = restore_script(&content);
+    let restore = restore_script(&content, !event_triggers.is_empty());
     let mut files = vec![
         (PRE_DATA, content.pre_data),
         (POST_DATA, content.post_data),
@@ -71,6 +75,9 @@ pub(super) fn files(mut content: Content<'_>) -> Result<Vec<(String, Bytes)>, So
     ];
     if let Some(script) = content.large_objects {
         files.push((LARGE_OBJECTS, script));
+    }
+    if !event_triggers.is_empty() {
+        files.push((EVENT_TRIGGERS, event_triggers));
     }
     if !outside.is_empty() {
         files.push((OUTSIDE, outside));
@@ -141,6 +148,29 @@ fn cut_out(post_data: &mut String, outside: &[ForeignKey]) -> Result<String, Sou
     Ok(script)
 }
 
+/// Takes everything that makes event triggers out of the post-data script, as a script of its own.
+fn take_event_triggers(post_data: &mut String) -> String {
+    let is_one = |statement: &&str| {
+        ["CREATE", "ALTER", "COMMENT ON"]
+            .iter()
+            .any(|verb| statement.starts_with(&format!("{verb} EVENT TRIGGER ")))
+    };
+    let (mut kept, mut taken, mut rest) = (String::new(), String::new(), post_data.as_str());
+    for statement in statements(post_data).into_iter().filter(is_one) {
+        let whole = format!("{statement};");
+        // Statements come in their order, so the first that is still ahead is the one.
+        let Some((before, after)) = rest.split_once(&whole) else {
+            continue;
+        };
+        kept.push_str(before);
+        taken.push_str(&format!("{whole}\n"));
+        rest = after;
+    }
+    kept.push_str(rest);
+    *post_data = kept;
+    taken
+}
+
 /// Roles are no part of a database; this makes empty ones, so that owners and grants find them.
 fn roles_script(roles: &[String]) -> String {
     let mut script = String::from(
@@ -159,7 +189,7 @@ fn roles_script(roles: &[String]) -> String {
 }
 
 /// The script that rebuilds everything with psql alone.
-fn restore_script(content: &Content<'_>) -> String {
+fn restore_script(content: &Content<'_>, event_triggers: bool) -> String {
     let mut script = format!(
         "-- Rebuilds database {} from this folder with nothing but psql, in an empty database:\n\
          --     cd <this folder>; psql --dbname=<the new database> --file=restore.sql\n\
@@ -191,8 +221,12 @@ fn restore_script(content: &Content<'_>) -> String {
     }
     script.push_str(
         "\\ir schema/post-data.sql\n\\ir schema/sequences.sql\n\
-         \\ir schema/materialised-views.sql\nANALYZE;\n",
+         \\ir schema/materialised-views.sql\n",
     );
+    if event_triggers {
+        script.push_str("\\ir schema/event-triggers.sql\n");
+    }
+    script.push_str("ANALYZE;\n");
     script
 }
 

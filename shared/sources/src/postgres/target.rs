@@ -309,6 +309,7 @@ impl Target for PostgresTarget {
             files::POST_DATA,
             files::SEQUENCES,
             files::VIEWS,
+            files::EVENT_TRIGGERS,
         ] {
             self.replay(path, schema).await?;
         }

@@ -1,5 +1,7 @@
 //! One connection with settings that make its streams depend on the data alone.
 
+use std::time::Duration;
+
 use logisedge_domain::config::SslMode;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode as Negotiation;
@@ -24,6 +26,23 @@ const SETTINGS: &str = "\
     SET search_path = ''; SET row_security = off; SET synchronize_seqscans = off; \
     SET statement_timeout = 0; SET lock_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; SET quote_all_identifiers = off";
+
+/// Silence after which the kernel asks whether the server is still there. The session that holds
+/// the snapshot says nothing for hours, and a NAT gateway of AWS forgets a connection after 350 s.
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html>
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// Time between questions that get no answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Questions without an answer that end the connection.
+const KEEPALIVE_RETRIES: u32 = 5;
+
+/// How long sent bytes may go unacknowledged: as long as the questions take.
+const UNANSWERED: Duration = Duration::from_secs(110);
+
+/// How long asking the server to stop may take; it is a connection of its own.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection. Dropping it ends it, whatever it is doing.
 pub(super) struct Session {
@@ -124,8 +143,11 @@ impl Session {
     /// Asks the server to stop what this connection is doing; best effort.
     pub(super) async fn cancel(&self) {
         let token: CancelToken = self.client.cancel_token();
-        if let Err(error) = token.cancel_query(self.tls.clone()).await {
-            tracing::debug!(%error, "cancel request was not delivered");
+        let asked = tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(self.tls.clone()));
+        match asked.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "cancel request was not delivered"),
+            Err(_) => tracing::debug!("cancel request was not delivered in time"),
         }
     }
 }
@@ -142,7 +164,12 @@ async fn connect(
         .dbname(&options.database)
         .user(&options.user)
         .application_name(&options.application_name)
-        .connect_timeout(options.connect_timeout);
+        .connect_timeout(options.connect_timeout)
+        .keepalives(true)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES)
+        .tcp_user_timeout(UNANSWERED);
     if let Some(password) = &options.password {
         config.password(password.reveal());
     }

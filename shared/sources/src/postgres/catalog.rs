@@ -16,7 +16,8 @@ pub(super) struct Table {
     pub(super) partitioned: bool,
     /// Stored columns in order; generated ones are left out.
     pub(super) columns: Vec<String>,
-    /// With its TOAST table, without indexes.
+    /// With its TOAST table, without indexes, as of the last VACUUM or ANALYZE: the true size would
+    /// need a lock on every table.
     pub(super) bytes: u64,
     /// Whether this role may read it, schema included.
     pub(super) readable: bool,
@@ -87,7 +88,8 @@ fn tables_sql(condition: &str) -> String {
         "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
             ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid \
                 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum), \
-            coalesce(pg_table_size(c.oid), 0), \
+            (greatest(c.relpages, 0)::int8 + coalesce((SELECT greatest(t.relpages, 0) FROM pg_class t \
+                WHERE t.oid = c.reltoastrelid), 0)) * current_setting('block_size')::int8, \
             has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), \
             row_security_active(c.oid), e.condition \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \

@@ -136,9 +136,14 @@ pub(super) async fn copy_out(
                 return Err(nobody_reads(session, object).await);
             }
             if row.len() > BUFFER_BYTES {
-                // Long enough for a buffer of its own: not copied again.
-                if sink.send(row).await.is_err() {
-                    return Err(nobody_reads(session, object).await);
+                // Long enough for buffers of its own: not copied again. Pieces, because the
+                // reader's memory is bounded by how many it holds.
+                let mut row = row;
+                while !row.is_empty() {
+                    let piece = row.split_to(row.len().min(BUFFER_BYTES));
+                    if sink.send(piece).await.is_err() {
+                        return Err(nobody_reads(session, object).await);
+                    }
                 }
                 continue;
             }

@@ -265,6 +265,37 @@ async fn the_outbox_is_emptied_and_what_cannot_go_stays() {
 }
 
 #[tokio::test]
+async fn an_alert_that_is_too_long_goes_out_without_its_details() {
+    let emulated = emulated().await;
+    let (topic_arn, alerts) = emulated.topic().await;
+    let table = emulated.name("table");
+    let catalog = Catalog::create_table(emulated.aws.dynamodb(), &table)
+        .await
+        .unwrap();
+    let long = Alert {
+        details: vec!["x".repeat(300_000)],
+        ..alert()
+    };
+    catalog
+        .enqueue(&[Message::Alert(long.clone())])
+        .await
+        .unwrap();
+    let settings = Settings {
+        table,
+        bus: emulated.name("no-bus"),
+        topic_arn,
+    };
+    let done = deliver_outbox(&emulated.aws, &settings, &catalog, Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert_eq!((done.delivered, done.kept), (1, 0));
+    let arrived = emulated.receive(&alerts, 1).await;
+    assert_eq!(arrived[0]["Subject"], long.subject());
+    let text = arrived[0]["Message"].as_str().unwrap();
+    assert!(text.contains("could not be sent") && !text.contains("xxxx"));
+}
+
+#[tokio::test]
 async fn secrets_are_found_where_the_configuration_says() {
     let emulated = emulated().await;
     let client = aws_sdk_secretsmanager::Client::new(emulated.aws.config());

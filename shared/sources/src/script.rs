@@ -187,7 +187,7 @@ impl Target for ScriptTarget {
             if manifest.source.engine == "sqlite" {
                 "sqlite3 new.db < this file"
             } else {
-                "psql --dbname=<an empty database> --file=<this file>"
+                "psql -X --dbname=<an empty database> --file=<this file>"
             }
         );
         building.steps.push_front(Step::Text(Bytes::from(title)));

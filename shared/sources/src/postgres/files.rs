@@ -192,10 +192,11 @@ fn roles_script(roles: &[String]) -> String {
 fn restore_script(content: &Content<'_>, event_triggers: bool) -> String {
     let mut script = format!(
         "-- Rebuilds database {} from this folder with nothing but psql, in an empty database:\n\
-         --     cd <this folder>; psql --dbname=<the new database> --file=restore.sql\n\
+         --     cd <this folder>; psql -X --dbname=<the new database> -f restore.sql\n\
          -- Run it in this folder: \\copy takes its paths from where psql was started.\n\
          -- Owners and grants need their roles: run schema/roles.sql before, if they are missing.\n\
-         \\set ON_ERROR_STOP on\n{ROW_SETTINGS}\\ir schema/pre-data.sql\n",
+         -- -X keeps a .psqlrc of your own out of it.\n\
+         \\set AUTOCOMMIT on\n\\set ON_ERROR_STOP on\n{ROW_SETTINGS}\\ir schema/pre-data.sql\n",
         content.database.replace(['\n', '\r'], " ")
     );
     for table in content.tables {

@@ -371,3 +371,19 @@ async fn a_target_that_is_not_empty_or_of_another_kind() {
         .unwrap_err();
     insta::assert_snapshot!(seen(&error, &database, &[]), @"NotFound, permanent: cannot run schema/pre-data.sql of the snapshot: no schema has been selected to create in; the statement: CREATE TABLE x (y nothing)");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_an_encoding() {
+    let database = Database(server::unused("refused"));
+    server::sql_in(
+        "postgres",
+        &[],
+        &format!(
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+            database.0
+        ),
+    );
+    let error = refused(database.options()).await;
+    assert_eq!(error.kind, SourceErrorKind::Unsupported, "{error}");
+    assert!(error.message.contains("ENCODING 'UTF8'"), "{error}");
+}

@@ -68,6 +68,7 @@ impl Source for PostgresSource {
         let options = &self.options;
         let place = options.place();
         let coordinator = Session::open(options).await?;
+        check_encoding(&coordinator, &place).await?;
         let pg_dump = dump::version(&options.pg_dump, coordinator.version / 10_000).await?;
         let connect = (0..options.connections.max(1)).map(|_| Session::open(options));
         let workers = try_join_all(connect).await?;
@@ -178,6 +179,26 @@ impl PostgresSource {
                 .await?;
         }
         Ok(Some((snapshot, taken_at)))
+    }
+}
+
+/// Fails where the server does not know what its bytes mean: then some may not be UTF-8, which would
+/// show hours later. It converts every other encoding.
+async fn check_encoding(session: &Session, place: &str) -> Result<(), SourceError> {
+    let row = session
+        .client
+        .query_one("SELECT current_setting('server_encoding')", &[])
+        .await
+        .map_err(|error| refused("read the encoding of", place, error))?;
+    match row.get::<_, &str>(0) {
+        "SQL_ASCII" => Err(failed(
+            SourceErrorKind::Unsupported,
+            "back up",
+            place,
+            "its encoding is SQL_ASCII, so its texts may hold any bytes; move it into a database with \
+             ENCODING 'UTF8' (pg_dump --encoding=<what the texts are in>, then psql) and back that up",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ mod server;
 
 use logisedge_domain::scope::Selection;
 use logisedge_sources::postgres::{PostgresSource, PostgresTarget};
-use logisedge_sources::{Source, SourceErrorKind};
+use logisedge_sources::{Source, SourceErrorKind, Target, TargetState};
 use server::{Database, Role};
 
 /// Takes `include` of `database` and restores it, by our own target and by psql alone.
@@ -137,4 +137,42 @@ async fn event_triggers_do_not_fire_during_a_restore() {
         assert_eq!(restored.dump(), database.dump());
         assert_eq!(restored.sql("SELECT one FROM seen").trim(), "1");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_inherit_come_with_their_parent() {
+    let database = Database::new("scope");
+    database.sql(
+        "CREATE TABLE readings (id int); CREATE TABLE chunk () INHERITS (readings); \
+         CREATE TABLE piece () INHERITS (chunk); CREATE TABLE other (id int); \
+         INSERT INTO readings VALUES (1); INSERT INTO chunk VALUES (2); INSERT INTO piece VALUES (3)",
+    );
+    let (_, copy) = carried_over(&database, &["readings"]).await;
+    assert_eq!(copy.sql("SELECT sum(id) FROM readings").trim(), "6");
+    assert_eq!(copy.sql("SELECT to_regclass('other') IS NULL").trim(), "t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overwriting_leaves_nothing_of_what_reaches_over_schemas() {
+    let role = Role::new("clerk", "");
+    let (database, copy) = (Database::new("scope"), Database::new("copy"));
+    copy.sql(&format!(
+        "CREATE CAST (int4 AS inet) WITH INOUT; CREATE LANGUAGE other HANDLER plpgsql_call_handler; \
+         ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {0}; \
+         ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM PUBLIC; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE {0} GRANT USAGE ON TYPES TO {0} WITH GRANT OPTION",
+        role.0
+    ));
+    let target = PostgresTarget::new(copy.options());
+    let TargetState::Occupied(what) = target.state().await.unwrap() else {
+        panic!("the database holds things");
+    };
+    for kind in ["1 cast (", "1 language (other)", "3 default privileges ("] {
+        assert!(what.contains(kind), "{what}");
+    }
+    let source = PostgresSource::new(database.options());
+    let carried = carry::take(&source, &Selection::Everything).await.unwrap();
+    carry::give(&carried, &target, true, 65_536).await.unwrap();
+    assert_eq!(target.state().await.unwrap(), TargetState::Empty);
+    assert_eq!(copy.dump(), database.dump());
 }

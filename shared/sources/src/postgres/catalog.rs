@@ -116,12 +116,23 @@ fn read_table(row: &Row) -> Table {
 
 /// Partitions of partitioned tables, at every depth: parent and descendant.
 pub(super) async fn partitions(client: &Client) -> Result<Vec<(u32, u32)>, Error> {
-    let sql = "WITH RECURSIVE d(root, oid) AS (\
+    inheritance(client, "p.relkind = 'p'").await
+}
+
+/// Partitions and tables that inherit, at every depth: parent and descendant.
+pub(super) async fn descendants(client: &Client) -> Result<Vec<(u32, u32)>, Error> {
+    inheritance(client, "true").await
+}
+
+async fn inheritance(client: &Client, of_parents: &str) -> Result<Vec<(u32, u32)>, Error> {
+    let sql = format!(
+        "WITH RECURSIVE d(root, oid) AS (\
             SELECT i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent \
-            WHERE p.relkind = 'p' \
+            WHERE {of_parents} \
             UNION SELECT d.root, i.inhrelid FROM d JOIN pg_inherits i ON i.inhparent = d.oid) \
-         SELECT root, oid FROM d";
-    let rows = client.query(sql, &[]).await?;
+         SELECT root, oid FROM d"
+    );
+    let rows = client.query(&sql, &[]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

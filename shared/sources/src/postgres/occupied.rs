@@ -14,6 +14,25 @@ const NAMES_SHOWN: i64 = 3;
 /// Large objects removed in one transaction; each takes a lock.
 const UNLINKS_AT_ONCE: i64 = 1000;
 
+/// Writes the statements that drop casts. Those of types or functions that were dropped are gone.
+const CASTS_DROPPED: &str = "SELECT format('DROP CAST IF EXISTS (%s AS %s) CASCADE', \
+     format_type(castsource, NULL), format_type(casttarget, NULL)) FROM pg_cast WHERE oid >= 16384";
+
+/// Writes the statements that set database-wide default privileges to the server's own, which makes
+/// it forget them: all for the owner, and for everyone the use of functions and types.
+const PRIVILEGES_RESET: &str = "\
+    WITH d AS (SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I', pg_get_userbyid(defaclrole)) AS alter, \
+        quote_ident(pg_get_userbyid(defaclrole)) AS owner, defaclacl, CASE defaclobjtype \
+            WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' \
+            WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END AS kind \
+        FROM pg_default_acl WHERE defaclnamespace = 0) \
+    SELECT concat((SELECT string_agg(format('%s REVOKE ALL ON %s FROM %s; ', alter, kind, grantee), '') \
+            FROM (SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' \
+                ELSE quote_ident(pg_get_userbyid(a.grantee)) END FROM aclexplode(defaclacl) a) g(grantee)), \
+        format('%s GRANT ALL ON %s TO %s', alter, kind, owner), \
+        CASE WHEN kind IN ('FUNCTIONS', 'TYPES') THEN format('; %s GRANT ALL ON %s TO PUBLIC', alter, kind) END) \
+    FROM d";
+
 /// What a user put there, by kind. What came with the server or with an extension does not count.
 pub(super) async fn state(client: &Client) -> Result<TargetState, Error> {
     let no_member = |class: &str| {
@@ -71,6 +90,26 @@ pub(super) async fn state(client: &Client) -> Result<TargetState, Error> {
             ),
         ),
         (
+            "casts",
+            format!(
+                "SELECT format_type(o.castsource, NULL) || ' AS ' || format_type(o.casttarget, NULL) \
+                 FROM pg_cast o WHERE o.oid >= 16384 AND {}",
+                no_member("pg_cast")
+            ),
+        ),
+        (
+            "languages",
+            format!(
+                "SELECT o.lanname::text FROM pg_language o WHERE o.oid >= 16384 AND {}",
+                no_member("pg_language")
+            ),
+        ),
+        (
+            "default privileges",
+            "SELECT 'of ' || pg_get_userbyid(defaclrole) FROM pg_default_acl WHERE defaclnamespace = 0"
+                .to_owned(),
+        ),
+        (
             "large objects",
             "SELECT oid::text FROM pg_largeobject_metadata".to_owned(),
         ),
@@ -123,6 +162,10 @@ pub(super) async fn clear(session: &Session, place: &str) -> Result<(), SourceEr
             "SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' \
              AND nspname <> 'information_schema'",
         ),
+        (
+            "LANGUAGE",
+            "SELECT lanname::text FROM pg_language WHERE oid >= 16384",
+        ),
     ];
     for (kind, sql) in dropped {
         for row in session.client.query(sql, &[]).await.map_err(said)? {
@@ -131,6 +174,11 @@ pub(super) async fn clear(session: &Session, place: &str) -> Result<(), SourceEr
                 quote::identifier(row.get(0))
             );
             session.run("empty", place, &drop).await?;
+        }
+    }
+    for written in [CASTS_DROPPED, PRIVILEGES_RESET] {
+        for row in session.client.query(written, &[]).await.map_err(said)? {
+            session.run("empty", place, row.get(0)).await?;
         }
     }
     let public = match session.version >= 150_000 {

@@ -44,7 +44,7 @@ pub(super) async fn selected_tables(
     })?;
     let mut oids: BTreeSet<u32> = chosen.iter().map(|&index| tables[index].oid).collect();
 
-    // A partitioned table without its partitions would hold no rows.
+    // A parent stands for the rows of its partitions and of the tables that inherit from it.
     let everything_else = Selection::Tables {
         include: vec!["*".to_owned()],
         exclude: exclude.clone(),
@@ -54,8 +54,8 @@ pub(super) async fn selected_tables(
         .into_iter()
         .map(|index| tables[index].oid)
         .collect();
-    let partitions = catalog::partitions(client).await.map_err(said)?;
-    let more: Vec<u32> = partitions
+    let descendants = catalog::descendants(client).await.map_err(said)?;
+    let more: Vec<u32> = descendants
         .iter()
         .filter(|(root, oid)| oids.contains(root) && allowed.contains(oid))
         .map(|&(_, oid)| oid)

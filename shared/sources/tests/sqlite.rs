@@ -408,6 +408,29 @@ async fn writers_go_on_while_the_file_is_copied() {
 }
 
 #[tokio::test]
+async fn a_wide_row_is_sent_in_pieces_of_the_usual_length() {
+    let (_folder, from, _) = place();
+    Connection::open(&from)
+        .unwrap()
+        .execute_batch("CREATE TABLE wide (a); INSERT INTO wide VALUES (zeroblob(5000000))")
+        .unwrap();
+    let snapshot = SqliteSource::new(&from)
+        .open(&tables(&["wide"]))
+        .await
+        .unwrap();
+    let part = snapshot.facts().parts[0].clone();
+    let (sink, mut content) = tokio::sync::mpsc::channel::<bytes::Bytes>(1);
+    let reading = tokio::spawn(async move { snapshot.read(&part, sink).await });
+    let mut received = 0;
+    while let Some(piece) = content.recv().await {
+        assert!(piece.len() <= logisedge_sources::BUFFER_BYTES);
+        received += piece.len() as u64;
+    }
+    assert!(received > 10_000_000);
+    assert_eq!(reading.await.unwrap().unwrap(), received);
+}
+
+#[tokio::test]
 async fn the_sample_erp_comes_back() {
     let (_folder, from, to) = place();
     logisedge_sample_erp::sqlite::create(&from, 5, 3).unwrap();

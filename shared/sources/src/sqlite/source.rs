@@ -333,14 +333,20 @@ impl SourceSnapshot for Snapshot {
     async fn read(&self, part: &Part, sink: mpsc::Sender<Bytes>) -> Result<u64, SourceError> {
         let path = self.path.clone();
         let send = move |piece: Vec<u8>| {
-            sink.blocking_send(Bytes::from(piece)).map_err(|_| {
-                failure::of(
-                    SourceErrorKind::Aborted,
-                    "read",
-                    path.display().to_string(),
-                    "the reader of its content went away",
-                )
-            })
+            // A row is as long as it is, and whoever takes pieces counts on their usual length.
+            let mut rest = Bytes::from(piece);
+            while !rest.is_empty() {
+                let piece = rest.split_to(rest.len().min(BUFFER_BYTES));
+                sink.blocking_send(piece).map_err(|_| {
+                    failure::of(
+                        SourceErrorKind::Aborted,
+                        "read",
+                        path.display().to_string(),
+                        "the reader of its content went away",
+                    )
+                })?;
+            }
+            Ok(())
         };
         let reading = match &self.content {
             Content::File(copy) => {

@@ -12,8 +12,9 @@ pub(super) struct Table {
     pub(super) oid: u32,
     pub(super) schema: String,
     pub(super) name: String,
-    /// A partitioned parent: its rows are its partitions'.
-    pub(super) partitioned: bool,
+    /// It has no rows to read: a partitioned parent, whose rows are its partitions', or an unlogged
+    /// table on a standby, which has none of them.
+    pub(super) rowless: bool,
     /// Stored columns in order; generated ones are left out.
     pub(super) columns: Vec<String>,
     /// With its TOAST table, without indexes, as of the last VACUUM or ANALYZE: the true size would
@@ -85,7 +86,8 @@ pub(super) async fn table(
 
 fn tables_sql(condition: &str) -> String {
     format!(
-        "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
+        "SELECT c.oid, n.nspname::text, c.relname::text, \
+            c.relkind = 'p' OR c.relpersistence = 'u' AND pg_is_in_recovery(), \
             ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid \
                 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum), \
             (greatest(c.relpages, 0)::int8 + coalesce((SELECT greatest(t.relpages, 0) FROM pg_class t \
@@ -105,7 +107,7 @@ fn read_table(row: &Row) -> Table {
         oid: row.get(0),
         schema: row.get(1),
         name: row.get(2),
-        partitioned: row.get(3),
+        rowless: row.get(3),
         columns: row.get(4),
         bytes: row.get::<_, i64>(5).unsigned_abs(),
         readable: row.get(6),
@@ -212,7 +214,8 @@ pub(super) async fn sequences(client: &Client) -> Result<Vec<Sequence>, Error> {
                 ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid \
                 WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'S' AND {OF_USERS} AND ({NO_MEMBER} OR EXISTS (\
+         WHERE c.relkind = 'S' AND {OF_USERS} \
+            AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) AND ({NO_MEMBER} OR EXISTS (\
             SELECT FROM pg_extension x WHERE c.oid = ANY(x.extconfig))) \
          ORDER BY n.nspname, c.relname"
     );
@@ -305,6 +308,23 @@ pub(super) async fn materialised_views(client: &Client) -> Result<Vec<String>, E
         }
     }
     Ok(ordered)
+}
+
+/// Names (`schema.name`) of unlogged tables and sequences, which a standby does not have; none on a
+/// primary.
+pub(super) async fn unlogged_on_standby(client: &Client) -> Result<Vec<String>, Error> {
+    let sql = format!(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE pg_is_in_recovery() AND c.relpersistence = 'u' AND c.relkind IN ('r', 'S') \
+            AND {OF_USERS} AND {NO_MEMBER} ORDER BY 1"
+    );
+    Ok(client
+        .query(&sql, &[])
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 /// Names (`schema.name`) of foreign tables.

@@ -97,14 +97,9 @@ pub(super) async fn gather(
     // Biggest first, so that the last to be read is small; parents without rows at the end.
     let mut tables = taken.tables.clone();
     tables.sort_by(|a, b| {
-        (a.partitioned, b.bytes, &a.schema, &a.name).cmp(&(
-            b.partitioned,
-            a.bytes,
-            &b.schema,
-            &b.name,
-        ))
+        (a.rowless, b.bytes, &a.schema, &a.name).cmp(&(b.rowless, a.bytes, &b.schema, &b.name))
     });
-    let with_rows = tables.iter().filter(|table| !table.partitioned).count();
+    let with_rows = tables.iter().filter(|table| !table.rowless).count();
     let row = client
         .query_one(
             "SELECT split_part(current_setting('server_version'), ' ', 1), \
@@ -270,6 +265,14 @@ async fn notes(
         notes.push(format!(
             "rows of foreign tables are not carried: {}",
             foreign.join(", ")
+        ));
+    }
+    let unlogged = catalog::unlogged_on_standby(client).await?;
+    if !unlogged.is_empty() {
+        notes.push(format!(
+            "the server is a standby, which has no rows of unlogged tables and no values of unlogged \
+             sequences: {}",
+            unlogged.join(", ")
         ));
     }
     let row = client

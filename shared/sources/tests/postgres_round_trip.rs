@@ -386,3 +386,48 @@ async fn missing_roles_are_named_and_can_be_skipped() {
 fn the_hash_of_no_rows_is_zero() {
     assert_eq!(RowHasher::default().result(), (0, ContentHash(0)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wide_rows_travel_in_bounded_pieces() {
+    let database = Database::new("wide");
+    database.sql("CREATE TABLE wide AS SELECT repeat('x', 3000000) AS text");
+    let source = PostgresSource::new(database.options());
+    let snapshot = source.open(&Selection::Everything).await.unwrap();
+    let (sink, mut pieces) = mpsc::channel::<Bytes>(1);
+    let longest = async {
+        let mut longest = 0;
+        while let Some(piece) = pieces.recv().await {
+            longest = longest.max(piece.len());
+        }
+        longest
+    };
+    let (bytes, longest) = tokio::join!(snapshot.read(&snapshot.facts().parts[0], sink), longest);
+    assert_eq!(
+        (bytes.unwrap(), longest),
+        (3_000_001, logisedge_sources::BUFFER_BYTES)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_encodings_are_converted() {
+    let (database, copy) = (Database(server::unused("latin")), Database::new("copy"));
+    server::sql_in(
+        "postgres",
+        &[],
+        &format!(
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
+            database.0
+        ),
+    );
+    database.sql("SET client_encoding = 'UTF8'; CREATE TABLE \"grün\" (t text); INSERT INTO \"grün\" VALUES (chr(233) || 'té')");
+    let source = PostgresSource::new(database.options());
+    let carried = carry::take(&source, &Selection::Everything).await.unwrap();
+    let target = PostgresTarget::new(copy.options());
+    carry::give(&carried, &target, false, 65_536).await.unwrap();
+    assert_read_back(&target, &carried).await;
+    assert_eq!(
+        copy.sql("SELECT left(t, 1) = chr(233) FROM \"grün\"")
+            .trim(),
+        "t"
+    );
+}

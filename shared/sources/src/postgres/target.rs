@@ -23,7 +23,8 @@ use crate::{RestoreFile, RowHasher, SourceError, SourceErrorKind, Target, Target
 /// The database itself has to exist, and the roles that the snapshot names have to exist on its
 /// server. `begin` with `overwrite` drops everything in that database that a `pg_dump` of it would
 /// hold: every schema but the system's with all it contains (`public` is made anew), extensions,
-/// event triggers, publications, foreign-data wrappers and large objects. It touches no other
+/// event triggers, publications, foreign-data wrappers, languages, casts, database-wide default
+/// privileges and large objects. It touches no other
 /// database, no role and no tablespace.
 #[derive(Debug, Clone)]
 pub struct PostgresTarget {

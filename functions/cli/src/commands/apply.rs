@@ -73,7 +73,10 @@ async fn check_scopes(
         let source = match context.aws.open_source(source).await {
             Ok(source) => source,
             Err(error) => {
-                unchecked.push(format!("scope {}: {error}", scope.name));
+                unchecked.push(format!(
+                    "not checked from here: scope {}: {error}",
+                    scope.name
+                ));
                 continue;
             }
         };
@@ -90,7 +93,16 @@ async fn check_scopes(
                     scope.name
                 )));
             }
-            Err(error) => unchecked.push(format!("scope {}: {error}", scope.name)),
+            Err(error) if error.kind == SourceErrorKind::NotFound => {
+                unchecked.push(format!(
+                    "scope {}: {error} (no schedule uses it)",
+                    scope.name
+                ));
+            }
+            Err(error) => unchecked.push(format!(
+                "not checked from here: scope {}: {error}",
+                scope.name
+            )),
         }
     }
     Ok((edges, unchecked))

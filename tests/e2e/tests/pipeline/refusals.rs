@@ -33,7 +33,7 @@ async fn what_does_not_exist_or_cannot_be_read_is_told_by_the_command_line() {
         (vec!["run", "nightly"], "there are: rare"),
         (
             vec!["run", "rare", "--scope", "items", "--force"],
-            "does not back up scope items",
+            "there is no scope items; there are: customers",
         ),
         (vec!["show", "latest"], "there is no snapshot yet"),
         (vec!["verify", "0123abcd"], "there is no snapshot 0123abcd"),

@@ -39,6 +39,11 @@ impl Calendar {
                 format!("every {} hours", minutes / 60)
             }
             Self::Minutes { minutes } => format!("every {minutes} minutes"),
+            Self::Hours { hours: 1, at } => format!("every hour at :{:02}", at.minute()),
+            Self::Hours { hours, .. } => {
+                let first = self.times().first().copied().unwrap_or_default();
+                format!("every {hours} hours from {}", time(first))
+            }
             Self::Week { on, at } => {
                 let days: Vec<&str> = on.iter().copied().map(WeekDay::name).collect();
                 format!("every {} at {}", days.join(", "), time(*at))

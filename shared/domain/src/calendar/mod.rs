@@ -2,29 +2,34 @@
 //!
 //! Every calendar but [`Calendar::Minutes`] is a rule about local dates and a list of local times
 //! of day. `days.rs` turns one local date into its instants and holds the rules for clocks that
-//! are put forward or back; `cron.rs` reads cron expressions. Nothing here reads a clock.
+//! are put forward or back; `cron` reads cron expressions, `event_bridge.rs` EventBridge's spellings of
+//! them. Nothing here reads a clock.
 
 mod cron;
 mod days;
 mod describe;
+mod event_bridge;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;
 
 use std::collections::BTreeSet;
 
-use chrono::{Datelike, Days, NaiveDate, NaiveTime};
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, Timelike};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 pub use cron::{Cron, CronError};
+pub use event_bridge::{EventBridgeError, from_event_bridge, is_event_bridge};
 
 use crate::Instant;
 
-/// Days that are searched for the next slot: 29 February skips 1900, 2100 and so on, which leaves
-/// up to eight years between two of them, and a few zones skip a whole day.
-const SEARCH_DAYS_MAX: u64 = 9 * 366;
+/// Days that are searched for the next slot. The rarest day that can be named is a 29 February that
+/// is a certain day of the week: it comes every 28 years, or after 40 around 1900, 2100 and so on.
+const SEARCH_DAYS_MAX: u64 = 41 * 366;
 
 /// Minutes in a day: the longest interval of [`Calendar::Minutes`].
 pub const INTERVAL_MINUTES_MAX: u32 = 24 * 60;
@@ -46,6 +51,14 @@ pub enum Calendar {
     Minutes {
         /// 1 to [`INTERVAL_MINUTES_MAX`].
         minutes: u32,
+    },
+    /// Every so many hours of every day at local times, of which one is given: 6 hours at 01:30 are
+    /// 01:30, 07:30, 13:30 and 19:30.
+    Hours {
+        /// A divisor of 24, so that every day is alike.
+        hours: u32,
+        /// One of the local times.
+        at: NaiveTime,
     },
     /// On some days of every week at a local time.
     Week {
@@ -281,6 +294,14 @@ impl Calendar {
     fn times(&self) -> Vec<NaiveTime> {
         match self {
             Self::Minutes { .. } => Vec::new(),
+            Self::Hours { hours, at } => {
+                let step = (*hours).max(1);
+                let first = at.hour() % step;
+                (first..24)
+                    .step_by(step as usize)
+                    .filter_map(|hour| at.with_hour(hour))
+                    .collect()
+            }
             Self::Day { at }
             | Self::Week { at, .. }
             | Self::Month { at, .. }
@@ -293,7 +314,7 @@ impl Calendar {
     fn holds(&self, date: NaiveDate) -> bool {
         match self {
             Self::Minutes { .. } => false,
-            Self::Day { .. } => true,
+            Self::Day { .. } | Self::Hours { .. } => true,
             Self::Week { on, .. } => on.contains(&WeekDay::of(date)),
             Self::Month { day, .. } => {
                 let last = days::days_in_month(date.year(), date.month());

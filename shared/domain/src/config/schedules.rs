@@ -9,7 +9,9 @@ use toml::de::DeValue;
 use super::problem::suggestion;
 use super::reader::{Placed, Section};
 use super::values::{duration_seconds, time_of_day, word, zone};
-use crate::calendar::{Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay};
+use crate::calendar::{
+    Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay, from_event_bridge, is_event_bridge,
+};
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::retention::Retention;
 use crate::schedule::{AlertPolicy, Schedule};
@@ -88,6 +90,9 @@ fn calendar(section: &Section<'_, '_>) -> Option<Calendar> {
         (false, true) => {
             only(section, &[], "cron alone says when");
             let text = section.text("cron")?;
+            if is_event_bridge(text.value) {
+                return event_bridge(section, &text);
+            }
             let cron = text.value.parse::<Cron>();
             let cron = cron.inspect_err(|e| text.problem(section.reader, e.to_string()));
             Some(Calendar::Cron {
@@ -140,11 +145,43 @@ fn every(section: &Section<'_, '_>) -> Option<Calendar> {
                 at: at?,
             })
         }
+        rate if is_event_bridge(rate) => {
+            only(section, &[], "a rate is counted from midnight UTC");
+            event_bridge(section, &text)
+        }
         _ => {
-            only(section, &[], "an interval is counted from midnight UTC");
-            interval(section, &text)
+            only(section, &["at"], "an interval has no day");
+            let minutes = interval(section, &text);
+            if section.has("at") {
+                let at = at(section);
+                hours(section, minutes?, at?)
+            } else {
+                minutes.map(|minutes| Calendar::Minutes { minutes })
+            }
         }
     }
+}
+
+/// `cron(…)` and `rate(…)` as Amazon EventBridge writes them.
+fn event_bridge(section: &Section<'_, '_>, text: &Placed<&str>) -> Option<Calendar> {
+    from_event_bridge(text.value)
+        .inspect_err(|e| text.problem(section.reader, e.to_string()))
+        .ok()
+}
+
+/// An interval with a time of day is read in local time, where only a divisor of the day makes every
+/// day alike.
+fn hours(section: &Section<'_, '_>, minutes: u32, at: chrono::NaiveTime) -> Option<Calendar> {
+    let hours = minutes / 60;
+    if !minutes.is_multiple_of(60) || !24u32.is_multiple_of(hours) {
+        section.refuse(
+            "at",
+            "goes with 1, 2, 3, 4, 6, 8, 12 or 24 hours; any other interval is counted from midnight \
+             UTC",
+        );
+        return None;
+    }
+    Some(Calendar::Hours { hours, at })
 }
 
 /// Refuses the keys that refine another calendar than this one.
@@ -217,7 +254,7 @@ fn year_day(section: &Section<'_, '_>) -> Option<(u32, u32)> {
     date.map(|date| (date.month(), date.day()))
 }
 
-fn interval(section: &Section<'_, '_>, text: &Placed<&str>) -> Option<Calendar> {
+fn interval(section: &Section<'_, '_>, text: &Placed<&str>) -> Option<u32> {
     let seconds = match text.value {
         "minute" => Some(60),
         "hour" => Some(3600),
@@ -236,7 +273,7 @@ fn interval(section: &Section<'_, '_>, text: &Placed<&str>) -> Option<Calendar> 
             ),
         );
     }
-    minutes.map(|minutes| Calendar::Minutes { minutes })
+    minutes
 }
 
 fn kind(section: &Section<'_, '_>) -> Option<Kind> {

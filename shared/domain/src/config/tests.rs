@@ -134,6 +134,18 @@ fn every_calendar_can_be_written() {
         let interval = calendar(&format!("every = \"{text}\""));
         assert_eq!(interval, Calendar::Minutes { minutes }, "{text}");
     }
+    let hours = calendar("every = \"6 hours\"\nat = \"02:30\"");
+    assert_eq!(hours, Calendar::Hours { hours: 6, at });
+    for text in [
+        "every = \"rate(15 minutes)\"",
+        "cron = \"rate(15 minutes)\"",
+    ] {
+        assert_eq!(calendar(text), Calendar::Minutes { minutes: 15 });
+    }
+    assert_eq!(
+        calendar("cron = \"cron(0 2 ? * MON-FRI *)\"").rule(),
+        "as cron says: 0 2 * * 1-5"
+    );
     assert_eq!(
         calendar("cron = \"0  2 * * 1-5\"").rule(),
         "as cron says: 0 2 * * 1-5"

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ChainPath, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
+use crate::snapshot::Kind;
 
 /// The `source` field of every event that we publish.
 pub const EVENT_SOURCE: &str = "logisedge.backup";
@@ -116,6 +117,9 @@ pub enum DispatchInput {
         /// Single scopes, with the named schedule's policies or the first one that has them.
         #[serde(default)]
         scopes: Vec<ScopeName>,
+        /// What to take; the schedule's own kind if none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<Kind>,
         /// Makes a repeated request recognisable; the event's id if none.
         #[serde(default)]
         token: Option<String>,

@@ -13,16 +13,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::chain::Rhythm;
 use crate::event::{DispatchInput, Event, EventError};
 use crate::manifest::{
     Chunking, ContentHash, FileEntry, ForeignKeyEdge, MANIFEST_VERSION, Manifest, RowFormat,
     SourceFacts, TableEntry,
 };
 use crate::retention::Retention;
-use crate::run::{Cause, Run};
+use crate::run::{Cause, Run, RunStats};
 use crate::samples::{at, run, schedule, snapshot, succeeded_run};
 use crate::schedule::ScheduleState;
 use crate::scope::Selection;
+use crate::snapshot::Kind;
 
 fn golden(name: &str, written: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -121,22 +123,31 @@ fn inputs_of_the_dispatcher() {
     let run = DispatchInput::Run {
         schedule: Some("daily".parse().unwrap()),
         scopes: vec!["customers".parse().unwrap()],
+        kind: None,
         token: Some("8d2f41".to_owned()),
+    };
+    let of_kind = DispatchInput::Run {
+        schedule: None,
+        scopes: vec!["customers".parse().unwrap()],
+        kind: Some(Kind::Incremental),
+        token: None,
     };
     check("dispatch-tick", &DispatchInput::Tick);
     check("dispatch-run", &run);
+    check("dispatch-run-kind", &of_kind);
     check("dispatch-verify-all", &DispatchInput::VerifyAll);
     check("dispatch-prune-all", &DispatchInput::PruneAll);
     // What an operator's own rule may leave out.
     let short: DispatchInput =
         serde_json::from_value(json!({"do": "run", "scopes": ["items"]})).unwrap();
     let scopes = vec!["items".parse().unwrap()];
-    let (schedule, token) = (None, None);
+    let (schedule, kind, token) = (None, None, None);
     assert_eq!(
         short,
         DispatchInput::Run {
             schedule,
             scopes,
+            kind,
             token
         }
     );
@@ -156,12 +167,30 @@ fn inputs_of_the_dispatcher() {
 fn records_of_the_catalog() {
     check("run-requested", &run());
     check("run-succeeded", &succeeded_run());
+    let mut incremental = succeeded_run();
+    incremental.kind = Kind::Incremental;
+    incremental.kind_taken = Some(Kind::Incremental);
+    incremental.kind_reason = None;
+    incremental.stats = incremental.stats.map(|stats| RunStats {
+        bytes_skipped: 1_000_000_000,
+        bytes_new: 40_000_000,
+        bytes_shared: 1_400_000_000,
+        ..stats
+    });
+    check("run-incremental", &incremental);
     let manual = Run {
         cause: Cause::Operator { schedule: None },
         ..run()
     };
     check("run-manual", &manual);
     check("snapshot-verified", &snapshot(1));
+    let mut incremental = snapshot(3);
+    incremental.kind = Kind::Incremental;
+    incremental.base = Some(snapshot(1).id);
+    check("snapshot-incremental", &incremental);
+    let mut due = snapshot(4);
+    due.kind_reason = Some("the weekly full is due".to_owned());
+    check("snapshot-full-because", &due);
     let mut deleting = snapshot(2);
     deleting.deleting_since = Some(at("2026-11-24T03:00:00Z"));
     deleting.schedule = None;
@@ -185,6 +214,18 @@ fn records_of_the_catalog() {
             next_slot,
         },
     );
+    let mut differential = ScheduleState {
+        schedule: crate::samples::schedule(),
+        next_slot,
+    };
+    differential.schedule.kind = Kind::Differential;
+    for (name, rhythm) in [
+        ("schedule-weekly", Rhythm::Weekly),
+        ("schedule-days", Rhythm::Days(10)),
+    ] {
+        differential.schedule.full = Some(rhythm);
+        check(name, &differential);
+    }
     let text = include_str!("../tests/config/every-key.toml");
     let config = crate::config::Config::parse(text, "every-key.toml").unwrap();
     check("configuration", &config);
@@ -204,7 +245,7 @@ fn a_retention_from_before_the_tiers_is_read() {
     );
 }
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     Manifest {
         version: MANIFEST_VERSION,
         program: "logisedge-backup 0.1.0".to_owned(),
@@ -217,6 +258,7 @@ fn manifest() -> Manifest {
         },
         kind: snapshot(1).kind,
         kind_reason: None,
+        base: None,
         taken_at: snapshot(1).taken_at,
         source: SourceFacts {
             name: "erp".parse().unwrap(),
@@ -258,6 +300,10 @@ fn manifest() -> Manifest {
 #[test]
 fn the_manifest() {
     check("manifest-v1", &manifest());
+    let mut incremental = manifest();
+    incremental.kind = Kind::Incremental;
+    incremental.base = Some(snapshot(1).id);
+    check("manifest-v1-incremental", &incremental);
     for (format, text) in [
         (RowFormat::PostgresCopyText, "postgres_copy_text"),
         (RowFormat::SqlInsert, "sql_insert"),

@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod calendar;
+pub mod chain;
 pub mod config;
 pub mod event;
 pub mod finding;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
-use crate::id::{RunId, ScheduleName, ScopeName, SourceName};
+use crate::id::{RunId, ScheduleName, ScopeName, SnapshotId, SourceName};
 use crate::scope::Selection;
 use crate::snapshot::Kind;
 
@@ -27,10 +27,14 @@ pub struct Manifest {
     pub scope: ScopeName,
     /// What the scope selected at that time.
     pub selection: Selection,
-    /// What was asked for and taken.
+    /// What was taken.
     pub kind: Kind,
     /// Why `kind` is not what was asked for.
     pub kind_reason: Option<String>,
+    /// The snapshot of the chain that it shares with: the newest before it for an incremental, the
+    /// chain's full for a differential. Restoring needs that one's blobs, not that snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<SnapshotId>,
     /// When the source's snapshot was opened; the content is of this instant.
     pub taken_at: Instant,
     /// The source it came from.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
+use crate::format;
 use crate::id::{ChainPath, Fence, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
 use crate::snapshot::Kind;
 
@@ -97,9 +98,12 @@ pub struct RunStats {
     pub rows: u64,
     /// Bytes read from the source.
     pub bytes_read: u64,
-    /// Bytes of content that the chain did not hold before, uncompressed.
+    /// Bytes of content that were not read, because they were proven to be those of the base.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_skipped: u64,
+    /// Bytes of content that this kind may not share, or that the chain did not hold: uncompressed.
     pub bytes_new: u64,
-    /// Bytes of content that the chain already held, uncompressed.
+    /// Bytes of content that it shares, uncompressed.
     pub bytes_shared: u64,
     /// Bytes written to the location, compressed and encrypted, with headers and indexes.
     pub bytes_stored: u64,
@@ -107,6 +111,27 @@ pub struct RunStats {
     pub objects_stored: u64,
     /// Wall time of the attempt that succeeded, in milliseconds.
     pub duration_ms: u64,
+}
+
+impl RunStats {
+    /// What was read, skipped, new, shared and stored, in a few words.
+    pub fn describe(&self) -> String {
+        let skipped = match self.bytes_skipped {
+            0 => String::new(),
+            bytes => format!(", {} skipped", format::bytes(bytes)),
+        };
+        format!(
+            "{} read{skipped}, {} new, {} shared, {} stored",
+            format::bytes(self.bytes_read),
+            format::bytes(self.bytes_new),
+            format::bytes(self.bytes_shared),
+            format::bytes(self.bytes_stored)
+        )
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A run as the catalog holds it.
@@ -122,6 +147,9 @@ pub struct Run {
     pub location: LocationName,
     /// What was asked for; see `kind_reason` for why another kind was taken.
     pub kind: Kind,
+    /// What is taken, known once an attempt looked at the scope's chains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind_taken: Option<Kind>,
     /// Where it stands.
     pub state: RunState,
     /// Attempts begun so far.
@@ -143,7 +171,7 @@ pub struct Run {
     /// Why the snapshot's kind is not the one asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind_reason: Option<String>,
-    /// The chain it writes to, known once an attempt began.
+    /// The chain it writes to, known once an attempt looked at the scope's chains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainPath>,
     /// Its snapshot, once committed.

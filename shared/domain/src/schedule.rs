@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Instant;
 use crate::alert::AlertKind;
 use crate::calendar::Calendar;
+use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::retention::Retention;
 use crate::snapshot::Kind;
@@ -20,6 +21,10 @@ pub struct Schedule {
     pub zone: chrono_tz::Tz,
     /// What it takes.
     pub kind: Kind,
+    /// When it takes a full instead. None for a schedule of fulls; where another kind has none,
+    /// [`Rhythm::default`] counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<Rhythm>,
     /// What it backs up, each on its own.
     pub scopes: Vec<ScopeName>,
     /// Where to.

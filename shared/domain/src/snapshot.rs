@@ -1,5 +1,7 @@
 //! Snapshots as the catalog holds them: what exists, where, and how far it is trusted.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
@@ -25,6 +27,15 @@ impl Kind {
             Self::Incremental => "incremental",
             Self::Differential => "differential",
         }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Full, Self::Incremental, Self::Differential];
+        let named = all.into_iter().find(|kind| kind.as_str() == text);
+        named.ok_or_else(|| "it is none of full, incremental, differential".to_owned())
     }
 }
 
@@ -65,6 +76,13 @@ pub struct SnapshotRecord {
     pub chain: ChainPath,
     /// Its kind.
     pub kind: Kind,
+    /// Why its kind is not the one that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind_reason: Option<String>,
+    /// The snapshot of its chain that it shares with: the newest before it for an incremental, the
+    /// chain's full for a differential. It needs that one's blobs, never that snapshot itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<SnapshotId>,
     /// The run that made it.
     pub run: RunId,
     /// The schedule whose retention applies.

@@ -42,11 +42,18 @@ impl Alert {
             format!("Holds the state of: {}", format::instant(snapshot.taken_at)),
             format!("Location: {}, {}", snapshot.location, snapshot.chain),
         ];
-        details.extend(
-            run.kind_reason
-                .iter()
-                .map(|why| format!("Kind: {} ({why})", snapshot.kind.as_str())),
-        );
+        let kind = snapshot.kind.as_str();
+        let reason = snapshot.kind_reason.as_ref().or(run.kind_reason.as_ref());
+        details.extend(match (reason, snapshot.base) {
+            (Some(why), _) => Some(format!("Kind: {kind} ({why})")),
+            (None, Some(base)) => Some(format!(
+                "Kind: {kind}, on {}; {} new, {} shared",
+                base.short(),
+                format::bytes(stats.bytes_new),
+                format::bytes(stats.bytes_shared)
+            )),
+            (None, None) => None,
+        });
         Self {
             snapshot: Some(snapshot.id),
             details,

@@ -160,7 +160,7 @@ fn write_schedule(out: &mut String, options: &SetupOptions) -> std::fmt::Result 
          [schedules.daily]\n\
          every = \"day\"\n\
          at = \"02:00\"\n\
-         kind = \"full\"\n\
+         kind = \"full\"  # or \"incremental\" or \"differential\", with full = \"weekly\"\n\
          scopes = [\"{FULL_DATABASE}\"]\n\
          location = {location}\n\
          # The newest verified snapshot is kept whatever this says.\n\

@@ -12,6 +12,7 @@ use super::values::{duration_seconds, time_of_day, word, zone};
 use crate::calendar::{
     Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay, from_event_bridge, is_event_bridge,
 };
+use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::retention::Retention;
 use crate::schedule::{AlertPolicy, Schedule};
@@ -53,6 +54,7 @@ pub(super) fn read(
     let calendar = calendar(&section);
     let own_zone = zone(&section, "time_zone");
     let kind = kind(&section);
+    let full = full(&section, kind);
     let scopes = scopes(&section, known.scopes);
     let location = location(&section, known.locations);
     let retention = retention(&section);
@@ -65,6 +67,7 @@ pub(super) fn read(
         calendar: calendar?,
         zone: own_zone.unwrap_or(known.zone),
         kind: kind?,
+        full: full?,
         scopes: scopes?,
         location: location?,
         retention: retention?,
@@ -280,18 +283,26 @@ fn kind(section: &Section<'_, '_>) -> Option<Kind> {
     if !section.has("kind") {
         return Some(Kind::Full);
     }
-    let kind = word(section, "kind", &KINDS)?;
-    if kind != Kind::Full {
+    word(section, "kind", &KINDS)
+}
+
+/// When a full is due instead of the schedule's kind. The outer option: whether it could be read.
+fn full(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Option<Rhythm>> {
+    if kind == Some(Kind::Full) {
         section.refuse(
-            "kind",
-            &format!(
-                "{} snapshots are not supported yet by this version; write \"full\"",
-                kind.as_str()
-            ),
+            "full",
+            "does not fit here: kind = \"full\" takes fulls only; write \"incremental\" or \
+             \"differential\" to take one of those between them",
         );
-        return None;
+        return Some(None);
     }
-    Some(kind)
+    if !section.has("full") {
+        return Some(Some(Rhythm::default()));
+    }
+    let text = section.text("full")?;
+    let rhythm = text.value.parse::<Rhythm>();
+    let rhythm = rhythm.inspect_err(|why| text.problem(section.reader, why.as_str()));
+    rhythm.ok().map(Some)
 }
 
 fn scopes(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Vec<ScopeName>> {

@@ -7,8 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::calendar::{Calendar, WeekDay};
+use crate::chain::Rhythm;
 use crate::retention::Retention;
 use crate::scope::Selection;
+use crate::snapshot::Kind;
 
 const EXAMPLE: &str = include_str!("example.toml");
 
@@ -45,6 +47,10 @@ fn the_documented_example_is_valid() {
     assert_eq!(names, ["daily", "month-end", "orders", "weekdays"]);
     let daily = &config.schedules[0];
     assert_eq!(daily.zone, Berlin);
+    assert_eq!((daily.kind, daily.full), (Kind::Full, None));
+    let orders = &config.schedules[2];
+    assert_eq!(orders.kind, Kind::Incremental);
+    assert_eq!(orders.full, Some(Rhythm::Weekly));
     assert_eq!(daily.retention.keep_yearly, Some(10));
     let customers = &config.scopes[&"customers".parse().unwrap()];
     assert_eq!(
@@ -54,6 +60,42 @@ fn the_documented_example_is_valid() {
             exclude: vec![],
         }
     );
+}
+
+fn schedule_with(lines: &str) -> String {
+    format!("{BASE}[schedules.s]\nevery = \"hour\"\nscopes = [\"full-database\"]\n{lines}\n")
+}
+
+#[test]
+fn kinds_and_when_a_full_is_due_instead() {
+    for (lines, kind, full) in [
+        ("", Kind::Full, None),
+        ("kind = \"full\"", Kind::Full, None),
+        (
+            "kind = \"incremental\"",
+            Kind::Incremental,
+            Some(Rhythm::Monthly),
+        ),
+        (
+            "kind = \"differential\"\nfull = \"weekly\"",
+            Kind::Differential,
+            Some(Rhythm::Weekly),
+        ),
+        (
+            "kind = \"incremental\"\nfull = \"10 days\"",
+            Kind::Incremental,
+            Some(Rhythm::Days(10)),
+        ),
+    ] {
+        let schedule = &parse(&schedule_with(lines)).schedules[0];
+        assert_eq!((schedule.kind, schedule.full), (kind, full), "{lines}");
+    }
+    assert_snapshot!(problems(&schedule_with("kind = \"incremental\"\nfull = \"often\"")), @r#"logisedge.toml:15:8: schedules.s.full: "often" is none of "daily", "weekly", "monthly", and no number of days from "2 days" to "366 days""#);
+    assert_snapshot!(problems(&schedule_with("kind = \"full\"\nfull = \"weekly\"")), @r#"logisedge.toml:15:8: schedules.s.full: does not fit here: kind = "full" takes fulls only; write "incremental" or "differential" to take one of those between them"#);
+    assert_snapshot!(problems(&schedule_with("kind = \"incr\"\nfull = 10")), @r#"
+    logisedge.toml:14:8: schedules.s.kind: "incr" is not known; this version knows full, incremental, differential
+    logisedge.toml:15:8: schedules.s.full: must be a text in quotes; found integer
+    "#);
 }
 
 #[test]

@@ -109,6 +109,7 @@ pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried,
         selection: selection.clone(),
         kind: Kind::Full,
         kind_reason: None,
+        base: None,
         taken_at: facts.taken_at,
         source: SourceFacts {
             name: "erp".parse::<SourceName>().unwrap(),

@@ -6,14 +6,14 @@ use std::time::Duration;
 use logisedge_domain::Instant;
 use logisedge_domain::id::{ChainPath, Fence, RunId, ScopeName};
 use logisedge_domain::run::{Run, RunProgress, RunState, RunStats};
-use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 
 use crate::expression::{Expression, Write, typed};
 use crate::keys::Key;
 use crate::outbox::outbox_writes;
 use crate::runs::{path, run_object};
 use crate::scope_lease::{self, lease_end};
-use crate::snapshots::new_snapshot;
+use crate::snapshots::{self, new_snapshot};
 use crate::table::{CONFLICT_TRIES_MAX, Outcome, pause};
 use crate::{Catalog, CatalogError, Message};
 
@@ -50,6 +50,17 @@ pub enum Begin {
     NotFound,
 }
 
+/// What an attempt is about to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writing {
+    /// Where.
+    pub chain: ChainPath,
+    /// What.
+    pub kind: Kind,
+    /// Why it is not the kind that was asked for.
+    pub kind_reason: Option<String>,
+}
+
 /// How an attempt ends without a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptEnd {
@@ -77,6 +88,9 @@ fn run_is_at(fence: Fence) -> Expression {
 impl Catalog {
     /// Takes the scope's lease, where it is free or has run out, and moves the run to `Running`, in
     /// one transaction. `holder` names the process, for people. Of many at once one is `Started`.
+    ///
+    /// `chain` is the one that a full would begin. A run that has a chain from an earlier attempt keeps
+    /// it until [`Self::begin_writing`].
     pub async fn begin_attempt(
         &self,
         id: &RunId,
@@ -111,7 +125,8 @@ impl Catalog {
                     },
                 });
             }
-            let (take, fence) = Expression::take_lease(read.as_ref(), holder, Some(id), now, lease);
+            let (take, fence) = Expression::take_lease(read.as_ref(), holder, Some(id), now, lease)
+                .map_err(corrupt)?;
             let attempt = run.attempts + 1;
             let start = Expression::new()
                 .run_is_open()
@@ -120,12 +135,16 @@ impl Catalog {
                 .set(path::ATTEMPTS, attempt)
                 .set(path::FENCE, fence.0)
                 .set(path::STARTED_AT, typed(&now).map_err(corrupt)?)
-                .set(path::CHAIN, chain.as_str())
                 .set(
                     path::PROGRESS,
                     typed(&RunProgress::default()).map_err(corrupt)?,
                 )
                 .wake_run(lease_end(now, lease));
+            // An attempt that died before may have left a whole snapshot in its chain.
+            let start = match run.chain {
+                Some(_) => start,
+                None => start.set(path::CHAIN, chain.as_str()),
+            };
             let writes = vec![
                 Write::Update(Key::lease(scope), take),
                 Write::Update(Key::run(id), start),
@@ -169,11 +188,45 @@ impl Catalog {
         Ok(outcome.is_done())
     }
 
+    /// Says which chain an attempt is about to write, and what it takes, before its first byte. Prolongs
+    /// the lease too. False: the lease is lost, and nothing may be written.
+    pub async fn begin_writing(
+        &self,
+        id: &RunId,
+        scope: &ScopeName,
+        fence: Fence,
+        writing: &Writing,
+        now: Instant,
+        lease: Duration,
+    ) -> Result<bool, CatalogError> {
+        let object = run_object(id);
+        let until = lease_end(now, lease);
+        let run = run_is_at(fence)
+            .set(path::CHAIN, writing.chain.as_str())
+            .set(path::KIND_TAKEN, writing.kind.as_str())
+            .wake_run(until);
+        let run = match &writing.kind_reason {
+            Some(why) => run.set(path::KIND_REASON, why.as_str()),
+            None => run.remove(path::KIND_REASON),
+        };
+        let writes = vec![
+            Write::Update(
+                Key::lease(scope),
+                Expression::holds_lease(fence)
+                    .set(scope_lease::path::UNTIL, until)
+                    .set(scope_lease::path::CHAIN, writing.chain.as_str()),
+            ),
+            Write::Update(Key::run(id), run),
+        ];
+        let outcome = self.transact("begin", &object, writes).await?;
+        Ok(outcome.is_done())
+    }
+
     /// Makes a snapshot visible: in one transaction the lease is checked and freed, the snapshot
     /// recorded, the run succeeds, and the messages that tell of it are stored.
     ///
-    /// `Fenced` if the lease was lost; nothing changes then. Asking for the same commit again is
-    /// no error.
+    /// `Fenced` if the lease was lost or the snapshot was withdrawn; nothing changes then. Asking for
+    /// the same commit again is no error.
     pub async fn commit_snapshot(
         &self,
         id: &RunId,
@@ -210,7 +263,10 @@ impl Catalog {
                 if which.iter().position(|refused| *refused) == Some(SNAPSHOT) =>
             {
                 let known = Key::snapshot(&record.scope, &record.id);
-                writes[SNAPSHOT] = Write::Check(known, Expression::new().exists());
+                let whole = Expression::new()
+                    .exists()
+                    .lacks(snapshots::path::DELETING_SINCE);
+                writes[SNAPSHOT] = Write::Check(known, whole);
                 if self.transact("commit", &object, writes).await?.is_done() {
                     return Ok(());
                 }

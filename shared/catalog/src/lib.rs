@@ -18,10 +18,11 @@ mod snapshots;
 mod table;
 mod verification;
 
-pub use attempts::{AttemptEnd, Begin};
+pub use attempts::{AttemptEnd, Begin, Writing};
 pub use configuration::Applied;
 pub use error::{CatalogError, CatalogErrorKind};
 pub use outbox::{Message, OutboxId};
+pub use scope_lease::UNENDED_FOR;
 pub use table::{
     BATCH_WRITES_MAX, Catalog, ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_WRITES_MAX,
 };

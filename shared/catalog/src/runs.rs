@@ -34,6 +34,8 @@ pub(crate) mod path {
     pub(crate) const ENDED_AT: &str = "body.ended_at";
     pub(crate) const REASON: &str = "body.reason";
     pub(crate) const CHAIN: &str = "body.chain";
+    pub(crate) const KIND_TAKEN: &str = "body.kind_taken";
+    pub(crate) const KIND_REASON: &str = "body.kind_reason";
     pub(crate) const SNAPSHOT: &str = "body.snapshot";
     pub(crate) const PROGRESS: &str = "body.progress";
     pub(crate) const STATS: &str = "body.stats";

@@ -1,16 +1,30 @@
 //! A scope's lease: who may write its chains now. Whoever takes it gets a fencing number larger
 //! than all before, and every commit checks that number.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use logisedge_domain::Instant;
-use logisedge_domain::id::{Fence, RunId, ScopeName};
+use logisedge_domain::id::{ChainPath, Fence, RunId, ScopeName};
 use serde::{Deserialize, Serialize};
 
-use crate::expression::{Expression, Write};
+use crate::expression::{Expression, Write, typed};
 use crate::keys::{Key, stamp, unstamp};
 use crate::table::{CONFLICT_TRIES_MAX, pause};
 use crate::{Catalog, CatalogError};
+
+/// How long after its lease ran out a holder that never freed it may still write: beyond the 15 minutes
+/// that a function lives.
+pub const UNENDED_FOR: TimeDelta = TimeDelta::minutes(20);
+
+/// A chain that a holder was writing whose lease ran out without being freed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unended {
+    chain: ChainPath,
+    /// When the lease ran out.
+    at: Instant,
+}
 
 /// A lease as an item. A free one keeps its fencing number and has no holder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +41,12 @@ pub(crate) struct LeaseItem {
     pub(crate) since: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<String>,
+    /// The chain that its holder writes, once it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chain: Option<ChainPath>,
+    /// What earlier holders may still write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unended: Vec<Unended>,
 }
 
 /// Paths of a lease's attributes.
@@ -36,6 +56,8 @@ pub(crate) mod path {
     pub(crate) const HELD_FOR: &str = "held_for";
     pub(crate) const SINCE: &str = "since";
     pub(crate) const UNTIL: &str = "until";
+    pub(crate) const CHAIN: &str = "chain";
+    pub(crate) const UNENDED: &str = "unended";
 }
 
 impl LeaseItem {
@@ -47,6 +69,17 @@ impl LeaseItem {
 
     pub(crate) fn since(&self) -> Instant {
         self.since.as_deref().and_then(unstamp).unwrap_or_default()
+    }
+
+    /// What holders before the next one may still write, its present one among them where it never
+    /// freed the lease.
+    fn unended(&self, now: Instant) -> Vec<Unended> {
+        let ran_out = self.until.as_deref().and_then(unstamp);
+        let last = self.chain.clone().zip(ran_out);
+        let last = last.map(|(chain, at)| Unended { chain, at });
+        let all = self.unended.iter().cloned().chain(last);
+        all.filter(|unended| unended.at + UNENDED_FOR > now)
+            .collect()
     }
 }
 
@@ -70,7 +103,7 @@ impl Expression {
         run: Option<&RunId>,
         now: Instant,
         lease: Duration,
-    ) -> (Self, Fence) {
+    ) -> Result<(Self, Fence), serde_dynamo::Error> {
         let fence = Fence(read.map_or(0, |l| l.fence) + 1);
         let unchanged = match read {
             None => Self::new().absent(),
@@ -87,7 +120,12 @@ impl Expression {
             Some(run) => taken.set(path::HELD_FOR, run.as_str()),
             None => taken.remove(path::HELD_FOR),
         };
-        (taken, fence)
+        let unended = read.map_or(Vec::new(), |lease| lease.unended(now));
+        let taken = match unended.as_slice() {
+            [] => taken.remove(path::UNENDED),
+            some => taken.set(path::UNENDED, typed(&some)?),
+        };
+        Ok((taken.remove(path::CHAIN), fence))
     }
 
     /// The lease has this number and was not freed.
@@ -101,6 +139,7 @@ impl Expression {
             .remove(path::HELD_FOR)
             .remove(path::SINCE)
             .remove(path::UNTIL)
+            .remove(path::CHAIN)
     }
 
     /// No attempt at the run holds the lease.
@@ -122,6 +161,23 @@ impl Catalog {
         self.get(&lease_object(scope), Key::lease(scope)).await
     }
 
+    /// The chains of a scope that an attempt may still write whose lease ran out without being freed,
+    /// each with until when at the latest. Whoever holds the lease neither builds on them nor deletes
+    /// packs from them until then.
+    pub async fn unended_chains(
+        &self,
+        scope: &ScopeName,
+        now: Instant,
+    ) -> Result<BTreeMap<ChainPath, Instant>, CatalogError> {
+        let lease = self.lease(scope).await?;
+        let unended = lease.map_or(Vec::new(), |lease| lease.unended);
+        Ok(unended
+            .into_iter()
+            .map(|unended| (unended.chain, unended.at + UNENDED_FOR))
+            .filter(|(_, until)| *until > now)
+            .collect())
+    }
+
     /// Takes a scope's lease for something else than a run, such as pruning. None if somebody holds
     /// it. No attempt begins and no other such work runs until it is released or runs out.
     pub async fn begin_exclusive(
@@ -137,7 +193,8 @@ impl Catalog {
             if read.as_ref().is_some_and(|l| l.held_until(now).is_some()) {
                 return Ok(None);
             }
-            let (take, fence) = Expression::take_lease(read.as_ref(), holder, None, now, lease);
+            let (take, fence) = Expression::take_lease(read.as_ref(), holder, None, now, lease)
+                .map_err(|e| CatalogError::corrupt("take", &object, e))?;
             let writes = vec![Write::Update(Key::lease(scope), take)];
             if self.transact("take", &object, writes).await?.is_done() {
                 return Ok(Some(fence));

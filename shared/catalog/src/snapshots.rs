@@ -120,6 +120,21 @@ impl Catalog {
         Ok(outcome.is_done())
     }
 
+    /// Takes a snapshot back that an attempt wrote and may not commit: it is recorded as being deleted,
+    /// which keeps everyone else from committing it, and prune deletes it. False, and nothing changes,
+    /// if it is recorded already: then it is somebody else's by now.
+    pub async fn withdraw_snapshot(
+        &self,
+        record: &SnapshotRecord,
+        now: Instant,
+    ) -> Result<bool, CatalogError> {
+        let withdrawn = SnapshotRecord {
+            deleting_since: Some(now),
+            ..record.clone()
+        };
+        self.put_snapshot(&withdrawn).await
+    }
+
     /// The scope's snapshots that somebody reads now.
     pub async fn snapshots_in_use(
         &self,

@@ -9,3 +9,4 @@ mod outbox;
 mod sequences;
 mod snapshots;
 mod support;
+mod writing;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use logisedge_domain::id::{LocationName, ScheduleName, ScopeName};
+use logisedge_domain::snapshot::Kind;
 
 /// Backups of an ERP's database and documents that are proven to restore.
 #[derive(Debug, Parser)]
@@ -156,6 +157,9 @@ pub(crate) struct Run {
     /// Only this scope; may be repeated.
     #[arg(long)]
     pub(crate) scope: Vec<ScopeName>,
+    /// Take this kind: full, incremental or differential; the schedule's own if none.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<Kind>,
     /// Run now although no slot is due.
     #[arg(long)]
     pub(crate) force: bool,
@@ -255,6 +259,10 @@ pub(crate) enum DirectCommand {
         /// No tables that match this pattern; may be repeated.
         #[arg(long, value_name = "PATTERN", requires = "include")]
         exclude: Vec<String>,
+        /// An incremental shares what the scope's newest chain at the location holds, a differential
+        /// what that chain's full holds. Where there is no usable chain a full is taken.
+        #[arg(long, value_name = "KIND", default_value = "full")]
+        kind: Kind,
         /// Parallel connections to PostgreSQL.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
         connections: u32,

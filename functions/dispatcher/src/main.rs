@@ -30,13 +30,14 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         DispatchInput::Run {
             schedule,
             scopes,
+            kind,
             token,
         } => {
             let token = token.as_deref().unwrap_or(&invocation.request_id);
             // A run is named by its token and time. The event's own time is the same in every
             // delivery, so that a second one finds the runs of the first.
             let asked_at = published_at(&invocation).unwrap_or(now);
-            run_now(catalog, schedule.as_ref(), scopes, token, asked_at).await
+            run_now(catalog, schedule.as_ref(), scopes, *kind, token, asked_at).await
         }
     }
     .map_err(failure)?;

@@ -1,27 +1,31 @@
 //! One attempt at a run: take the scope's lease, back up, commit, and leave a state from which the
 //! next attempt succeeds, whatever happens in between.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Stopwatch};
 
 use chrono::Utc;
-use logisedge_catalog::{AttemptEnd, Begin, Catalog, Message};
+use logisedge_catalog::{AttemptEnd, Begin, Catalog, Message, Writing};
 use logisedge_domain::alert::Alert;
+use logisedge_domain::chain::{Choice, Wanted, choose};
 use logisedge_domain::event::Event;
 use logisedge_domain::format;
-use logisedge_domain::id::{ChainPath, Fence, RunId};
+use logisedge_domain::id::{ChainPath, Fence, RunId, SnapshotId};
 use logisedge_domain::retry::Retry;
 use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
 use logisedge_domain::schedule::AlertPolicy;
 use logisedge_domain::scope::Scope;
+use logisedge_domain::snapshot::Kind;
 use logisedge_repository::{Options, Password, removal};
 use logisedge_sources::Source;
 use logisedge_storage::{ObjectStore, Prefixed};
 use tracing::{info, warn};
 
-use crate::backup::{Order, Taken, take};
-use crate::{EngineError, EngineErrorKind, Progress};
+use crate::backup::{Order, Taken, take_on};
+use crate::base::{Basis, look, open_source};
+use crate::{EngineError, EngineErrorKind, Progress, adopt};
 
 /// How long a lease holds without a heartbeat. An attempt whose function was killed blocks its scope
 /// for this long at the most.
@@ -127,22 +131,13 @@ where
     };
     let work = async {
         let places = open(run.clone()).await?;
-        let order = Order {
-            run: run.id.clone(),
-            schedule: run.cause.schedule().cloned(),
-            scope: places.scope.clone(),
-            chain: chain.clone(),
-            location: run.location.clone(),
-            options: places.options,
+        let taken = match lease.left_behind(&places).await? {
+            Some(taken) => {
+                info!(run = %id, snapshot = %taken.record.id, "an earlier attempt stored it whole");
+                taken
+            }
+            None => lease.back_up(&places, chain, progress).await?,
         };
-        let taken = take(
-            places.source.as_ref(),
-            places.store.clone(),
-            &places.password,
-            &order,
-            progress,
-        )
-        .await?;
         Ok::<_, EngineError>((taken, places))
     };
     let outcome = tokio::select! {
@@ -226,7 +221,7 @@ async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attem
         Err(error) if error.is_fenced() => {
             // Another attempt owns the scope now. What we wrote must not outlive us as a snapshot
             // that the catalog does not know.
-            withdraw(places, &taken).await;
+            withdraw(lease.catalog, places, &taken).await;
             Ok(Attempted::Nothing(
                 "another attempt took over the lease before the commit",
             ))
@@ -235,14 +230,27 @@ async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attem
     }
 }
 
-async fn withdraw(places: &Places, taken: &Taken) {
-    let chain = Prefixed::new(places.store.clone(), taken.record.chain.as_str());
+/// Takes back a snapshot that may not be committed, unless somebody else has: another attempt at the
+/// run that found it whole, or a rebuild. In the catalog first, which keeps everyone from committing it
+/// from here on; from then on prune deletes it, which alone has the right to on AWS.
+async fn withdraw(catalog: &Catalog, places: &Places, taken: &Taken) {
+    let record = &taken.record;
     let withdrawn = async {
-        let plan = removal::plan(&chain, &[taken.record.id]).await?;
-        removal::apply(&chain, &plan).await
+        if !catalog.withdraw_snapshot(record, Utc::now()).await? {
+            return Ok(());
+        }
+        // A full has its chain to itself: nobody builds on what the catalog never offered. Any other
+        // leaves the chain as it is, with packs that nothing refers to.
+        if record.kind == Kind::Full {
+            let chain = Prefixed::new(places.store.clone(), record.chain.as_str());
+            let plan = removal::plan(&chain, &[record.id]).await?;
+            removal::apply(&chain, &plan).await?;
+            catalog.delete_snapshot(&record.scope, &record.id).await?;
+        }
+        Ok::<_, EngineError>(())
     };
     if let Err(error) = withdrawn.await {
-        warn!(%error, snapshot = %taken.record.id, "the fenced attempt's chain stays behind");
+        warn!(%error, snapshot = %record.id, "prune will delete what the fenced attempt stored");
     }
 }
 
@@ -254,6 +262,102 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
+    /// The snapshot that an earlier attempt at the run stored and did not come to commit.
+    async fn left_behind(&self, places: &Places) -> Result<Option<Taken>, EngineError> {
+        let (Some(chain), true) = (&self.run.chain, self.run.attempts > 1) else {
+            return Ok(None);
+        };
+        let records = self.catalog.snapshots(&self.run.scope).await?;
+        let known: BTreeSet<SnapshotId> = records.iter().map(|record| record.id).collect();
+        let (store, password) = (&places.store, &places.password);
+        let (location, id) = (&self.run.location, &self.run.id);
+        adopt::find(store, password, location, chain, id, |id| {
+            known.contains(id)
+        })
+        .await
+    }
+
+    /// Takes the snapshot: on the scope's newest chain where the kind and the chain allow it, else as
+    /// a full in the new chain `chain`. The catalog knows which one before the first byte is written.
+    async fn back_up(
+        &self,
+        places: &Places,
+        chain: ChainPath,
+        progress: &Progress,
+    ) -> Result<Taken, EngineError> {
+        let began = Stopwatch::now();
+        let run = self.run;
+        let order = Order {
+            run: run.id.clone(),
+            schedule: run.cause.schedule().cloned(),
+            scope: places.scope.clone(),
+            chain,
+            location: run.location.clone(),
+            options: places.options,
+        };
+        let (store, password) = (&places.store, &places.password);
+        let choice = self.choose().await?;
+        let basis = look(store, password, places.options, &places.scope, choice).await?;
+        let (snapshot, basis) = open_source(places.source.as_ref(), &places.scope, basis).await?;
+        self.begin_writing(&order, &basis).await?;
+        let taken = take_on(snapshot, &basis, store.clone(), password, &order, progress).await?;
+        Ok(taken.since(began))
+    }
+
+    /// What the run takes, as far as the catalog can tell.
+    async fn choose(&self) -> Result<Choice, EngineError> {
+        let run = self.run;
+        if run.kind == Kind::Full {
+            return Ok(Choice::Full(None));
+        }
+        let schedule = match run.cause.schedule() {
+            Some(name) => self.catalog.schedule(name).await?,
+            None => None,
+        };
+        let full = schedule.map(|state| {
+            let rhythm = state.schedule.full.unwrap_or_default();
+            (rhythm, state.schedule.zone)
+        });
+        let wanted = Wanted {
+            kind: run.kind,
+            full,
+            scope: &run.scope,
+            location: &run.location,
+        };
+        let now = Utc::now();
+        let records = self.catalog.snapshots(&run.scope).await?;
+        let held = self.catalog.unended_chains(&run.scope, now).await?;
+        Ok(choose(&wanted, &records, &held, now))
+    }
+
+    async fn begin_writing(&self, order: &Order, basis: &Basis) -> Result<(), EngineError> {
+        let writing = Writing {
+            chain: basis
+                .base()
+                .map_or(&order.chain, |base| &base.chain)
+                .clone(),
+            kind: basis.kind(),
+            kind_reason: basis.kind_reason(),
+        };
+        info!(run = %self.run.id, chain = %writing.chain, kind = writing.kind.as_str(), why = writing.kind_reason, "begins to write");
+        let (id, scope) = (&self.run.id, &self.run.scope);
+        let begun = self
+            .catalog
+            .begin_writing(id, scope, self.fence, &writing, Utc::now(), LEASE)
+            .await?;
+        if begun { Ok(()) } else { Err(self.lost()) }
+    }
+
+    fn lost(&self) -> EngineError {
+        EngineError::new(
+            EngineErrorKind::LeaseLost,
+            format!(
+                "the lease on scope {} was taken over by another attempt",
+                self.run.scope
+            ),
+        )
+    }
+
     /// Renews the lease until it is lost, and says so. A catalog that does not answer for a while is
     /// no loss: the commit decides.
     async fn keep(&self, progress: &Progress) -> EngineError {
@@ -269,12 +373,7 @@ impl Held<'_> {
                 .await
             {
                 Ok(true) => {}
-                Ok(false) => {
-                    return EngineError::new(
-                        EngineErrorKind::LeaseLost,
-                        format!("the lease on scope {scope} was taken over by another attempt"),
-                    );
-                }
+                Ok(false) => return self.lost(),
                 Err(error) => warn!(%error, run = %id, "a heartbeat could not be recorded"),
             }
         }

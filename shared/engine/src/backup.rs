@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use bytes::Bytes;
-use logisedge_domain::Instant;
+use chrono::Utc;
 use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, SnapshotId, SourceName};
 use logisedge_domain::manifest::{
     FileEntry, MANIFEST_VERSION, Manifest, RowFormat, SourceFacts, TableEntry,
@@ -16,14 +16,15 @@ use logisedge_domain::manifest::{
 use logisedge_domain::retry::Retry;
 use logisedge_domain::run::RunStats;
 use logisedge_domain::scope::Scope;
-use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
+use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_repository::{
     BlobId, KnownBlobs, Options, Password, Repository, RepositoryError, RepositoryErrorKind,
-    Snapshot,
+    Snapshot, Summary,
 };
 use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
 use logisedge_storage::{ObjectStore, Prefixed};
 
+use crate::base::{Basis, open_source};
 use crate::stream::{StoredPart, store_parts};
 use crate::{EngineError, PROGRAM, Progress};
 
@@ -39,7 +40,7 @@ pub struct Order {
     pub schedule: Option<ScheduleName>,
     /// The scope.
     pub scope: Scope,
-    /// The chain to write, below `location`.
+    /// The chain that a full begins, below `location`.
     pub chain: ChainPath,
     /// The location's name.
     pub location: LocationName,
@@ -58,10 +59,16 @@ pub struct Taken {
     pub stats: RunStats,
 }
 
-/// Takes a full snapshot of `order.scope` into a new chain below `location`.
-///
-/// Writes packs, then the index, then the snapshot object; a failure at any point leaves a chain
-/// without a snapshot object, which nothing offers and prune removes.
+impl Taken {
+    /// The same, taking since `began`: the source's opening and the look at its base count too.
+    #[must_use]
+    pub fn since(mut self, began: Stopwatch) -> Self {
+        self.stats.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+}
+
+/// Takes a full snapshot of `order.scope` into a new chain below `location`. See [`take_on`].
 pub async fn take(
     source: &dyn Source,
     location: Arc<dyn ObjectStore>,
@@ -69,19 +76,43 @@ pub async fn take(
     order: &Order,
     progress: &Progress,
 ) -> Result<Taken, EngineError> {
+    let began = Stopwatch::now();
+    let (snapshot, basis) = open_source(source, &order.scope, Basis::Full(None)).await?;
+    let taken = take_on(snapshot, &basis, location, password, order, progress).await?;
+    Ok(taken.since(began))
+}
+
+/// Takes a snapshot of what is open in the source: on the chain of its base, or as a full in the new
+/// chain `order.chain`.
+///
+/// Writes packs, then the index, then the snapshot object. A failure at any point leaves no snapshot
+/// object: of a full a chain that nothing offers, on another chain packs that nothing refers to. Prune
+/// removes both, and the snapshots that were there before are as they were.
+pub async fn take_on(
+    snapshot: Arc<dyn SourceSnapshot>,
+    basis: &Basis,
+    location: Arc<dyn ObjectStore>,
+    password: &Password,
+    order: &Order,
+    progress: &Progress,
+) -> Result<Taken, EngineError> {
     let stopwatch = Stopwatch::now();
-    // The source first: one that cannot be read leaves no trace at the location.
-    let snapshot: Arc<dyn SourceSnapshot> = Arc::from(source.open(&order.scope.selection).await?);
-    let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
-    let repository = Repository::create(chain, password, order.options).await;
-    let repository = repository.map_err(another_chain_later)?;
-    let writer = repository.writer(KnownBlobs::default());
+    let began = Utc::now();
+    let (repository, known) = match basis.base() {
+        Some(base) => (base.repository.clone(), base.known.clone()),
+        None => {
+            let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
+            let repository = Repository::create(chain, password, order.options).await;
+            (repository.map_err(another_chain_later)?, KnownBlobs::none())
+        }
+    };
+    let writer = repository.writer(known);
 
     let stored = store_parts(&snapshot, &writer, progress).await?;
     snapshot.close().await?;
 
     let facts = snapshot.facts();
-    let manifest = describe(order, facts, &stored, &repository);
+    let manifest = describe(order, basis, facts, &stored, &repository);
     let mut files: Vec<_> = stored
         .into_iter()
         .map(|stored| (stored.part.path, stored.file))
@@ -99,13 +130,22 @@ pub async fn take(
 
     let tree = writer.tree(files, facts.taken_at).await?;
     let written = writer.finish().await?;
-    let id = repository
-        .commit(snapshot_object(order, facts.taken_at, tree))
-        .await?;
+    let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
+    let summary = Summary {
+        backup_start: began,
+        backup_end: Utc::now(),
+        data_added: written.bytes_new,
+        data_added_packed: written.bytes_stored,
+        total_files_processed: manifest.files.len() as u64 + 1,
+        total_bytes_processed: bytes,
+    };
+    let object = snapshot_object(order, &manifest, tree).with_summary(summary);
+    let id = repository.commit(object).await?;
 
     let stats = RunStats {
         rows: manifest.tables.iter().map(|table| table.rows).sum(),
-        bytes_read: manifest.files.iter().map(|file| file.bytes).sum(),
+        bytes_read: bytes,
+        bytes_skipped: 0,
         bytes_new: written.bytes_new,
         bytes_shared: written.bytes_shared,
         bytes_stored: written.bytes_stored,
@@ -116,7 +156,7 @@ pub async fn take(
         &manifest,
         id,
         &order.location,
-        &order.chain,
+        basis.base().map_or(&order.chain, |base| &base.chain),
         stats.bytes_stored,
     );
     Ok(Taken {
@@ -140,6 +180,8 @@ pub(crate) fn record_of(
         location: location.clone(),
         chain: chain.clone(),
         kind: manifest.kind,
+        kind_reason: manifest.kind_reason.clone(),
+        base: manifest.base,
         run: manifest.run.clone(),
         schedule: manifest.schedule.clone(),
         taken_at: manifest.taken_at,
@@ -156,6 +198,7 @@ pub(crate) fn record_of(
 
 fn describe(
     order: &Order,
+    basis: &Basis,
     facts: &OpenSnapshot,
     stored: &[StoredPart],
     repository: &Repository,
@@ -179,8 +222,9 @@ fn describe(
         schedule: order.schedule.clone(),
         scope: order.scope.name.clone(),
         selection: order.scope.selection.clone(),
-        kind: Kind::Full,
-        kind_reason: None,
+        kind: basis.kind(),
+        kind_reason: basis.kind_reason(),
+        base: basis.base().map(|base| base.id),
         taken_at: facts.taken_at,
         source: source_facts(&order.scope.source, facts),
         chunking: repository.chunking(),
@@ -191,7 +235,7 @@ fn describe(
     }
 }
 
-fn source_facts(name: &SourceName, facts: &OpenSnapshot) -> SourceFacts {
+pub(crate) fn source_facts(name: &SourceName, facts: &OpenSnapshot) -> SourceFacts {
     SourceFacts {
         name: name.clone(),
         engine: facts.engine.to_owned(),
@@ -245,19 +289,17 @@ fn tables(facts: &OpenSnapshot, stored: &[StoredPart]) -> Vec<TableEntry> {
         .collect()
 }
 
-fn snapshot_object(order: &Order, taken_at: Instant, tree: BlobId) -> Snapshot {
+fn snapshot_object(order: &Order, manifest: &Manifest, tree: BlobId) -> Snapshot {
+    let base = manifest.base.map(|base| base.to_string());
     let mut facts = vec![
         ("scope", order.scope.name.as_str()),
         ("run", order.run.as_str()),
-        ("kind", Kind::Full.as_str()),
+        ("kind", manifest.kind.as_str()),
     ];
-    facts.extend(
-        order
-            .schedule
-            .as_ref()
-            .map(|schedule| ("schedule", schedule.as_str())),
-    );
-    Snapshot::new(tree, taken_at, facts)
+    facts.extend(base.as_ref().map(|base| ("base", base.as_str())));
+    let schedule = order.schedule.as_ref();
+    facts.extend(schedule.map(|schedule| ("schedule", schedule.as_str())));
+    Snapshot::new(tree, manifest.taken_at, facts)
 }
 
 /// Chains are named by the second in which they begin, and another run may have begun one in this very

@@ -149,12 +149,13 @@ fn scheduled_run(schedule: &Schedule, slot: Instant, scope: &ScopeName, now: Ins
         slot,
     };
     let id = RunId::scheduled(&schedule.name, slot, scope);
-    requested(id, cause, &schedule.location, scope, now)
+    requested(id, cause, schedule.kind, &schedule.location, scope, now)
 }
 
 fn requested(
     id: RunId,
     cause: Cause,
+    kind: Kind,
     location: &LocationName,
     scope: &ScopeName,
     now: Instant,
@@ -164,7 +165,8 @@ fn requested(
         cause,
         scope: scope.clone(),
         location: location.clone(),
-        kind: Kind::Full,
+        kind,
+        kind_taken: None,
         state: RunState::Requested,
         attempts: 0,
         fence: None,
@@ -263,6 +265,8 @@ pub struct Wanted {
     pub scope: ScopeName,
     /// The named schedule, or the first one that has the scope. None: no schedule has it.
     pub schedule: Option<ScheduleName>,
+    /// The schedule's kind; a full where no schedule has the scope.
+    pub kind: Kind,
     /// The schedule's location, or the only one there is.
     pub location: LocationName,
 }
@@ -331,16 +335,18 @@ fn look_up_scope(
     Ok(Wanted {
         scope: scope.clone(),
         schedule: policies.map(|schedule| schedule.name.clone()),
+        kind: policies.map_or(Kind::Full, |schedule| schedule.kind),
         location: location.clone(),
     })
 }
 
-/// Starts what an operator asked for. Everything is looked up before anything is recorded: a wrong
-/// name starts nothing.
+/// Starts what an operator asked for: of `kind`, or of each one's own. Everything is looked up before
+/// anything is recorded: a wrong name starts nothing.
 pub async fn run_now(
     catalog: &Catalog,
     schedule: Option<&ScheduleName>,
     scopes: &[ScopeName],
+    kind: Option<Kind>,
     token: &str,
     now: Instant,
 ) -> Result<Dispatched, EngineError> {
@@ -351,7 +357,8 @@ pub async fn run_now(
         let cause = Cause::Operator {
             schedule: wanted.schedule,
         };
-        let run = requested(id, cause, &wanted.location, &wanted.scope, now);
+        let kind = kind.unwrap_or(wanted.kind);
+        let run = requested(id, cause, kind, &wanted.location, &wanted.scope, now);
         request(catalog, run, now, &mut done).await?;
     }
     Ok(done)

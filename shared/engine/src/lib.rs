@@ -4,8 +4,10 @@
 //! What comes in are ports (a source, a store, a target) and the catalog; what goes out are values,
 //! among them the events and alerts that the caller publishes. Nothing here names an AWS client.
 
+mod adopt;
 pub mod attempt;
 pub mod backup;
+pub mod base;
 pub mod configure;
 pub mod dispatch;
 mod error;

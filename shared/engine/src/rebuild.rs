@@ -11,8 +11,9 @@ use logisedge_storage::{ObjectStore, Prefixed};
 use serde::Serialize;
 
 use crate::backup::record_of;
+use crate::base::content_of;
 use crate::prune::chains_of;
-use crate::{EngineError, Progress, restore};
+use crate::{EngineError, EngineErrorKind, Progress};
 
 /// What a rebuild found at one location.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -52,7 +53,8 @@ pub async fn find_snapshots(
     Ok((records, unreadable))
 }
 
-async fn read_chain(
+/// The snapshots of one chain, oldest first. None where nothing was committed to it.
+pub(crate) async fn read_chain(
     name: &LocationName,
     store: &Arc<dyn ObjectStore>,
     password: &Password,
@@ -64,18 +66,31 @@ async fn read_chain(
     }
     let prefixed = Arc::new(Prefixed::new(store.clone(), chain.as_str()));
     let repository = Repository::open(prefixed, password, Options::default()).await?;
-    // What a run counts as stored: packs and indexes.
+    let snapshots = repository.snapshots().await?;
+    let reader = repository.reader(repository.load_index().await?);
+    let mut records = Vec::new();
+    for (id, snapshot) in snapshots {
+        let content = content_of(&reader, &snapshot).await?;
+        let damaged = |why| EngineError::new(EngineErrorKind::Damaged, why);
+        let (manifest, _) = content.map_err(damaged)?;
+        let stored = match &snapshot.summary {
+            Some(summary) => summary.data_added_packed,
+            None => stored_in(store, chain).await?,
+        };
+        records.push(record_of(&manifest, id, name, chain, stored));
+    }
+    Ok(records)
+}
+
+/// What a run counts as stored: packs and indexes. For the snapshots of early versions, which were all
+/// fulls and do not say it themselves.
+async fn stored_in(store: &Arc<dyn ObjectStore>, chain: &ChainPath) -> Result<u64, EngineError> {
     let mut stored = 0;
     for folder in ["data", "index"] {
         let objects = store.list(&format!("{chain}/{folder}/")).await?;
         stored += objects.iter().map(|object| object.bytes).sum::<u64>();
     }
-    let mut records = Vec::new();
-    for (id, _) in repository.snapshots().await? {
-        let opened = restore::open(store.clone(), password, chain, id).await?;
-        records.push(record_of(&opened.manifest, id, name, chain, stored));
-    }
-    Ok(records)
+    Ok(stored)
 }
 
 /// Records every snapshot of a location that the catalog does not know.

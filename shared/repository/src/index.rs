@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blobs::KnownBlobs;
 use crate::id::{BlobId, IdMap, IndexId, PackId};
-use crate::pack::PackedBlob;
+use crate::pack::{PackedBlob, pack_bytes};
 
 /// Most blobs of one index file that we write: about 4 MB of JSON before compression.
 pub(crate) const INDEX_BLOBS_MAX: usize = 50_000;
@@ -116,6 +116,8 @@ pub struct Index {
 #[derive(Debug, Default)]
 struct Inner {
     packs: Vec<PackId>,
+    /// Bytes that each of `packs` has, as its blobs and their header add up.
+    pack_bytes: Vec<u64>,
     data: IdMap<BlobId, Entry>,
     trees: IdMap<BlobId, Entry>,
 }
@@ -145,8 +147,15 @@ impl Index {
         packs.sort_by_key(|pack| pack.id);
         let mut inner = Inner::default();
         for pack in packs {
-            if inner.packs.last() != Some(&pack.id) {
-                inner.packs.push(pack.id);
+            let blobs: Vec<PackedBlob> = pack.blobs.iter().map(Into::into).collect();
+            let bytes = pack_bytes(&blobs);
+            match (inner.packs.last(), inner.pack_bytes.last_mut()) {
+                // Two index files may name one pack, and one of them only a part of it.
+                (Some(last), Some(known)) if *last == pack.id => *known = bytes.max(*known),
+                _ => {
+                    inner.packs.push(pack.id);
+                    inner.pack_bytes.push(bytes);
+                }
             }
             let number = (inner.packs.len() - 1) as u32;
             for blob in pack.blobs {
@@ -191,6 +200,12 @@ impl Index {
     /// How many packs it names.
     pub fn packs(&self) -> usize {
         self.inner.packs.len()
+    }
+
+    /// The packs it names, by id, with the bytes that each must have.
+    pub(crate) fn pack_sizes(&self) -> impl Iterator<Item = (PackId, u64)> + '_ {
+        let ids = self.inner.packs.iter().copied();
+        ids.zip(self.inner.pack_bytes.iter().copied())
     }
 
     /// Everything it names: what an incremental snapshot need not store again.

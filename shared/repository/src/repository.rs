@@ -242,7 +242,7 @@ impl Repository {
         Reader::new(self.clone(), index)
     }
 
-    fn check_writable(&self) -> Result<(), RepositoryError> {
+    pub(crate) fn check_writable(&self) -> Result<(), RepositoryError> {
         if self.0.config.is_writable() {
             return Ok(());
         }

@@ -37,6 +37,33 @@ pub struct Snapshot {
     /// The program that made it, with its version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub program_version: String,
+    /// What it took, which `restic snapshots` shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+/// What a backup took: those of restic's own fields that have a meaning for ours. Others are ignored
+/// when read and absent when written, which restic reads as zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// When the backup began.
+    #[serde(serialize_with = "go_time", deserialize_with = "any_zone")]
+    pub backup_start: logisedge_domain::Instant,
+    /// When its content was durable.
+    #[serde(serialize_with = "go_time", deserialize_with = "any_zone")]
+    pub backup_end: logisedge_domain::Instant,
+    /// Bytes of content that the chain did not hold before.
+    #[serde(default)]
+    pub data_added: u64,
+    /// Bytes that were stored for it.
+    #[serde(default)]
+    pub data_added_packed: u64,
+    /// Files in the snapshot.
+    #[serde(default)]
+    pub total_files_processed: u64,
+    /// Bytes of content in the snapshot.
+    #[serde(default)]
+    pub total_bytes_processed: u64,
 }
 
 impl Snapshot {
@@ -58,6 +85,16 @@ impl Snapshot {
                 .map(|(name, value)| format!("{name}={value}").replace(',', ";"))
                 .collect(),
             program_version: concat!("logisedge-backup ", env!("CARGO_PKG_VERSION")).to_owned(),
+            summary: None,
+        }
+    }
+
+    /// The same with what it took.
+    #[must_use]
+    pub fn with_summary(self, summary: Summary) -> Self {
+        Self {
+            summary: Some(summary),
+            ..self
         }
     }
 

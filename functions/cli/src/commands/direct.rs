@@ -2,20 +2,23 @@
 //! functions.
 
 use chrono::Utc;
+use logisedge_domain::chain::Wanted;
 use logisedge_domain::format;
 use logisedge_domain::id::{ChainPath, LocationName, RunId, ScopeName, SourceName};
 use logisedge_domain::scope::Scope;
-use logisedge_domain::snapshot::SnapshotRecord;
-use logisedge_engine::Progress;
-use logisedge_engine::backup::{Order, Taken, take};
+use logisedge_domain::snapshot::{Kind, SnapshotRecord};
+use logisedge_engine::backup::{Order, Taken, take_on};
+use logisedge_engine::base::{choose_at, look, open_source};
 use logisedge_engine::rebuild::find_snapshots;
 use logisedge_engine::verify::verify;
+use logisedge_engine::{EngineError, Progress};
 use logisedge_repository::{Options, Password};
 use logisedge_runtime::Aws;
+use logisedge_sources::Source;
 use logisedge_storage::ObjectStore;
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Stopwatch};
 
 use crate::args::{At, DirectCommand};
 use crate::bar::during;
@@ -39,6 +42,7 @@ pub(crate) async fn direct(
             scope,
             include,
             exclude,
+            kind,
             connections,
             pg_dump,
             zstd_level,
@@ -63,9 +67,9 @@ pub(crate) async fn direct(
                 },
             };
             let progress = Progress::new();
-            let lies_at = store.locate(order.chain.as_str());
-            let work = take(source.as_ref(), store, &password, &order, &progress);
+            let work = back_up(source.as_ref(), &store, &password, &order, kind, &progress);
             let taken = during("backing up", &progress, work).await?;
+            let lies_at = store.locate(taken.record.chain.as_str());
             output.show(&Shown::from(&taken, lies_at), text);
             Ok(())
         }
@@ -96,6 +100,29 @@ pub(crate) async fn direct(
             restore::into_target(output, store, &password, &record, &to).await
         }
     }
+}
+
+/// Takes what is asked for, on the scope's newest chain at the location where it may share.
+async fn back_up(
+    source: &dyn Source,
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    order: &Order,
+    kind: Kind,
+    progress: &Progress,
+) -> Result<Taken, EngineError> {
+    let began = Stopwatch::now();
+    let wanted = Wanted {
+        kind,
+        full: None,
+        scope: &order.scope.name,
+        location: &order.location,
+    };
+    let choice = choose_at(store, password, &wanted, Utc::now()).await?;
+    let basis = look(store, password, order.options, &order.scope, choice).await?;
+    let (snapshot, basis) = open_source(source, &order.scope, basis).await?;
+    let taken = take_on(snapshot, &basis, store.clone(), password, order, progress).await?;
+    Ok(taken.since(began))
 }
 
 fn name(text: &str) -> Result<SourceName, CliError> {
@@ -161,13 +188,16 @@ fn text(shown: &Shown) -> String {
         .iter()
         .map(|note| format!("note: {note}"))
         .collect();
+    if let Some(why) = &shown.snapshot.kind_reason {
+        lines.push(format!("note: a full was taken: {why}"));
+    }
     lines.push(format!(
-        "Snapshot {} of {} tables, {} rows: {} read, {} stored in {}\nIt lies at {}",
+        "Snapshot {} ({}) of {} tables, {} rows: {} in {}\nIt lies at {}",
         shown.snapshot.id.short(),
+        shown.snapshot.kind.as_str(),
         shown.snapshot.tables,
         format::count(shown.stats.rows),
-        format::bytes(shown.stats.bytes_read),
-        format::bytes(shown.stats.bytes_stored),
+        shown.stats.describe(),
         format::duration(Duration::from_millis(shown.stats.duration_ms)),
         shown.lies_at
     ));

@@ -32,6 +32,7 @@ pub(crate) async fn run(context: &Context, args: &args::Run) -> Result<(), CliEr
     let input = DispatchInput::Run {
         schedule: args.schedule.clone(),
         scopes: args.scope.clone(),
+        kind: args.kind,
         token: Some(token.clone()),
     };
     context.aws.publish_dispatch(&context.bus, &input).await?;
@@ -170,13 +171,16 @@ pub(crate) fn told(run: &Run) -> String {
     let reason = run.reason.as_deref().unwrap_or("no reason is recorded");
     match (run.state, run.snapshot, &run.stats) {
         (RunState::Succeeded, Some(snapshot), Some(stats)) => format!(
-            "{}: succeeded in {}: snapshot {}, {} rows, {} read, {} stored",
+            "{}: succeeded in {}: snapshot {} ({}), {} rows, {}{}",
             run.id,
             format::duration(Duration::from_millis(stats.duration_ms)),
             snapshot.short(),
+            run.kind_taken.unwrap_or(run.kind).as_str(),
             format::count(stats.rows),
-            format::bytes(stats.bytes_read),
-            format::bytes(stats.bytes_stored),
+            stats.describe(),
+            run.kind_reason
+                .as_ref()
+                .map_or(String::new(), |why| format!("\n  a full, because {why}")),
         ),
         (state, ..) => format!("{}: {}: {reason}", run.id, state.as_str()),
     }

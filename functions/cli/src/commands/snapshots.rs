@@ -79,6 +79,15 @@ pub(crate) async fn show(
     Ok(())
 }
 
+fn kind_in_words(record: &SnapshotRecord) -> String {
+    let kind = record.kind.as_str();
+    match (&record.kind_reason, &record.base) {
+        (Some(why), _) => format!("{kind}, because {why}"),
+        (None, Some(base)) => format!("{kind}, on {}", base.short()),
+        (None, None) => kind.to_owned(),
+    }
+}
+
 fn text(shown: &Shown) -> String {
     let Shown {
         record,
@@ -92,7 +101,8 @@ fn text(shown: &Shown) -> String {
     };
     let mut lines = vec![
         format!("Snapshot {}", record.id),
-        format!("  scope     {} ({})", record.scope, record.kind.as_str()),
+        format!("  scope     {}", record.scope),
+        format!("  kind      {}", kind_in_words(record)),
         format!(
             "  source    {} ({} {}, database {})",
             manifest.source.name,

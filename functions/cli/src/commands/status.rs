@@ -33,7 +33,9 @@ pub(crate) async fn status(context: &Context, args: &args::Status) -> Result<(),
         scopes.push(ScopeStatus {
             scope: scope.name.to_string(),
             snapshots: records.len(),
-            newest: records.into_iter().next(),
+            newest: records
+                .into_iter()
+                .find(|record| record.deleting_since.is_none()),
         });
     }
     let runs = context.catalog.recent_runs(args.runs).await?;
@@ -54,13 +56,17 @@ fn text(status: &Status) -> String {
             .to_owned();
     }
     let schedules = table(
-        &["SCHEDULE", "WHEN", "SCOPES", "LOCATION", "NEXT"],
+        &["SCHEDULE", "WHEN", "KIND", "SCOPES", "LOCATION", "NEXT"],
         status.schedules.iter().map(|state| {
             let schedule = &state.schedule;
             let scopes: Vec<&str> = schedule.scopes.iter().map(|s| s.as_str()).collect();
             vec![
                 schedule.name.to_string(),
                 schedule.calendar.describe(schedule.zone),
+                match schedule.full {
+                    Some(full) => format!("{}, {full} full", schedule.kind.as_str()),
+                    None => schedule.kind.as_str().to_owned(),
+                },
                 scopes.join(", "),
                 schedule.location.to_string(),
                 state.next_slot.map_or("disabled".to_owned(), utc),
@@ -89,10 +95,21 @@ fn text(status: &Status) -> String {
         &[1],
     );
     let runs = table(
-        &["RUN", "STATE", "REQUESTED", "READ", "SNAPSHOT OR REASON"],
+        &[
+            "RUN",
+            "STATE",
+            "REQUESTED",
+            "KIND",
+            "READ",
+            "NEW",
+            "SNAPSHOT OR REASON",
+        ],
         status.runs.iter().map(|run| {
             let outcome = match (run.snapshot, &run.reason) {
-                (Some(snapshot), _) => snapshot.short(),
+                (Some(snapshot), _) => match &run.kind_reason {
+                    Some(why) => format!("{} (a full, because {why})", snapshot.short()),
+                    None => snapshot.short(),
+                },
                 (None, Some(reason)) => reason.clone(),
                 (None, None) => String::new(),
             };
@@ -100,11 +117,14 @@ fn text(status: &Status) -> String {
                 run.id.to_string(),
                 run.state.as_str().to_owned(),
                 utc(run.requested_at),
+                run.kind_taken.unwrap_or(run.kind).as_str().to_owned(),
                 format::bytes(run.stats.map_or(run.progress.bytes_read, |s| s.bytes_read)),
+                run.stats
+                    .map_or(String::new(), |stats| format::bytes(stats.bytes_new)),
                 outcome,
             ]
         }),
-        &[3],
+        &[4, 5],
     );
     format!("{schedules}\n\n{scopes}\n\n{runs}")
 }

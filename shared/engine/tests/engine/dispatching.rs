@@ -228,28 +228,38 @@ async fn applying_the_same_again_moves_no_slot() {
 async fn an_operator_runs_what_a_schedule_has_or_single_scopes() {
     let world = World::new().await;
     let catalog = &world.catalog;
-    let all = run_now(catalog, Some(&daily()), &[], "a", at(0))
+    let all = run_now(catalog, Some(&daily()), &[], None, "a", at(0))
         .await
         .unwrap();
     assert_eq!(asked_for(&all), all.requested);
     assert_eq!(all.requested.len(), 2);
-    let again = run_now(catalog, Some(&daily()), &[], "a", at(0))
+    let again = run_now(catalog, Some(&daily()), &[], None, "a", at(0))
         .await
         .unwrap();
     assert!(is_nothing(&again), "a repeated request changes nothing");
 
     // A scope finds the schedule that has it, a disabled one too; one that none has takes the named.
     let scopes = [scope("everything"), scope("items")];
-    let some = run_now(catalog, None, &scopes, "b", at(0)).await.unwrap();
+    let some = run_now(catalog, None, &scopes, None, "b", at(0))
+        .await
+        .unwrap();
     let cause = world.run(&some.requested[0]).await.cause;
     assert_eq!(cause.schedule().unwrap().as_str(), "often");
     let cause = world.run(&some.requested[1]).await.cause;
     assert_eq!(cause.schedule(), Some(&daily()));
-    let named = run_now(catalog, Some(&daily()), &[scope("unscheduled")], "c", at(0)).await;
+    let named = run_now(
+        catalog,
+        Some(&daily()),
+        &[scope("unscheduled")],
+        None,
+        "c",
+        at(0),
+    )
+    .await;
     assert_eq!(named.unwrap().requested.len(), 1);
 
     // Without a schedule there is no question where to while there is one location.
-    let alone = run_now(catalog, None, &[scope("unscheduled")], "d", at(0))
+    let alone = run_now(catalog, None, &[scope("unscheduled")], None, "d", at(0))
         .await
         .unwrap();
     assert_eq!(
@@ -271,7 +281,7 @@ async fn a_wrong_name_starts_nothing_and_is_told_what_there_is() {
     let refused = async |schedule: Option<&str>, scopes: &[&str]| {
         let schedule = schedule.map(|name| name.parse().unwrap());
         let scopes: Vec<_> = scopes.iter().map(|name| scope(name)).collect();
-        let error = run_now(&world.catalog, schedule.as_ref(), &scopes, "t", at(0)).await;
+        let error = run_now(&world.catalog, schedule.as_ref(), &scopes, None, "t", at(0)).await;
         let error = error.unwrap_err();
         assert_eq!(error.kind, EngineErrorKind::NotFound);
         error.message
@@ -282,7 +292,7 @@ async fn a_wrong_name_starts_nothing_and_is_told_what_there_is() {
     assert!(world.catalog.recent_runs(10).await.unwrap().is_empty());
 
     let empty = crate::world::catalog().await;
-    let error = run_now(&empty, Some(&daily()), &[], "t", at(0)).await;
+    let error = run_now(&empty, Some(&daily()), &[], None, "t", at(0)).await;
     assert_snapshot!(error.unwrap_err(), @"there is no schedule daily; there are: none (apply a configuration first)");
 }
 

@@ -12,7 +12,7 @@ use logisedge_domain::alert::{Alert, AlertKind};
 use logisedge_domain::config::Config;
 use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
 use logisedge_domain::run::Run;
-use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 use logisedge_engine::attempt::{Attempted, Places, attempt};
 use logisedge_engine::{EngineError, Progress, configure, dispatch};
 use logisedge_repository::{KeyCost, Options, Password};
@@ -47,8 +47,10 @@ pub(crate) fn daily() -> ScheduleName {
     "daily".parse().unwrap()
 }
 
+pub(crate) const PASSWORD: &str = "a password of the tests";
+
 pub(crate) fn password() -> Password {
-    Password::new("a password of the tests".to_owned())
+    Password::new(PASSWORD.to_owned())
 }
 
 /// A cheap key and small blobs: many objects out of little content.
@@ -148,9 +150,18 @@ impl World {
         self.request_at(scope_name, &token, Utc::now()).await
     }
 
+    /// The same, of a kind that may be another than the schedule's.
+    pub(crate) async fn request_kind(&self, scope_name: &str, kind: Option<Kind>) -> RunId {
+        let token = format!("{:016x}", getrandom::u64().unwrap());
+        let (schedule, scopes) = (daily(), [scope(scope_name)]);
+        let now = Utc::now();
+        let asked = dispatch::run_now(&self.catalog, Some(&schedule), &scopes, kind, &token, now);
+        asked.await.unwrap().requested.remove(0)
+    }
+
     pub(crate) async fn request_at(&self, scope_name: &str, token: &str, now: Instant) -> RunId {
         let (schedule, scopes) = (daily(), [scope(scope_name)]);
-        let asked = dispatch::run_now(&self.catalog, Some(&schedule), &scopes, token, now);
+        let asked = dispatch::run_now(&self.catalog, Some(&schedule), &scopes, None, token, now);
         asked.await.unwrap().requested.remove(0)
     }
 

@@ -9,6 +9,7 @@ mod abandoned;
 mod events;
 mod keeping;
 mod kill;
+mod kinds;
 mod main_thing;
 mod passwords;
 mod refusals;

@@ -41,9 +41,14 @@ impl<'s> Restic<'s> {
         assert!(said.contains("no errors were found"), "{said}");
     }
 
-    /// Restores the one snapshot of the chain into a folder.
+    /// Restores the newest snapshot of the chain into a folder.
     pub fn restore(&self, into: &Path) {
+        self.restore_snapshot("latest", into);
+    }
+
+    /// Restores a snapshot into a folder.
+    pub fn restore_snapshot(&self, id: &str, into: &Path) {
         let into = into.display().to_string();
-        self.run(&["restore", "latest", "--target", &into]);
+        self.run(&["restore", id, "--target", &into]);
     }
 }

@@ -1,0 +1,543 @@
+//! Kinds: what each may share, when a full is taken instead, and that no end of an attempt harms the
+//! chain that it wrote to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use insta::assert_snapshot;
+use logisedge_catalog::{Begin, Writing};
+use logisedge_domain::id::{ChainPath, RunId};
+use logisedge_domain::run::{Run, RunState, RunStats};
+use logisedge_domain::scope::{Scope, Selection};
+use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
+use logisedge_engine::Progress;
+use logisedge_engine::attempt::{Attempted, LEASE, Places};
+use logisedge_engine::prune::prune;
+use logisedge_engine::rebuild::find_snapshots;
+use logisedge_sources::{SourceErrorKind, SqliteSource};
+use logisedge_storage::{Fault, Faulty};
+
+use crate::attempts::is_good;
+use crate::doubles::{Trouble, troubled};
+use crate::world::{World, daily, password, scope};
+
+const SCOPE: &str = "everything";
+
+/// Chains are named by the second.
+async fn next_second() {
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+}
+
+async fn run_of(world: &World, kind: Kind) -> RunId {
+    world.request_kind(SCOPE, Some(kind)).await
+}
+
+async fn back_up(world: &World, kind: Kind) -> (Run, SnapshotRecord, RunStats) {
+    let id = run_of(world, kind).await;
+    match world.attempt(&id).await {
+        Attempted::Succeeded(taken) => {
+            is_good(world, &taken.record).await;
+            (world.run(&id).await, taken.record, taken.stats)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What an incremental comes to that works with other places than it should: the reason for a full.
+async fn full_because(world: &World, change: impl FnOnce(&mut Places)) -> String {
+    next_second().await;
+    let id = run_of(world, Kind::Incremental).await;
+    let opened = async |run: Run| {
+        let mut places = world.places(&run, world.source()).await;
+        change(&mut places);
+        Ok(places)
+    };
+    let ended = world.attempt_with(&id, None, opened).await.unwrap();
+    let Attempted::Succeeded(taken) = ended else {
+        panic!("{ended:?}");
+    };
+    let run = world.run(&id).await;
+    assert_eq!(
+        (run.kind, run.kind_taken),
+        (Kind::Incremental, Some(Kind::Full))
+    );
+    assert_eq!(taken.record.kind, Kind::Full);
+    assert_eq!(taken.record.base, None);
+    assert_eq!(run.chain.as_ref(), Some(&taken.record.chain));
+    assert_eq!(taken.stats.bytes_shared, 0, "a full shares nothing");
+    assert_eq!(taken.manifest.kind_reason, run.kind_reason);
+    assert_eq!(taken.record.kind_reason, run.kind_reason);
+    let alerts = world.alerts().await;
+    let reason = run.kind_reason.unwrap();
+    let told = alerts
+        .iter()
+        .filter(|alert| alert.run.as_ref() == Some(&id));
+    let told: Vec<_> = told.flat_map(|alert| &alert.details).collect();
+    assert!(told.iter().any(|line| line.contains(&reason)), "{told:?}");
+    reason
+}
+
+/// Adds rows that no blob holds yet.
+fn change(world: &World, seed: u32) {
+    let db = rusqlite::Connection::open(world.database()).unwrap();
+    db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+         INSERT INTO customers (name, note) SELECT 'New ' || i || ' of ' || ?1, hex(randomblob(90)) FROM n",
+        [seed],
+    )
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_shares_what_it_may_and_no_more() {
+    let world = World::new().await;
+    change(&world, 0);
+    let (run, full, _) = back_up(&world, Kind::Incremental).await;
+    assert_eq!((full.kind, run.kind_taken), (Kind::Full, Some(Kind::Full)));
+    assert_snapshot!(run.kind_reason.unwrap(), @"there is no earlier full of the scope at this location");
+
+    change(&world, 1);
+    let (run, first, new) = back_up(&world, Kind::Incremental).await;
+    assert_eq!((first.kind, first.base), (Kind::Incremental, Some(full.id)));
+    assert_eq!(
+        (run.kind_taken, run.kind_reason),
+        (Some(Kind::Incremental), None)
+    );
+    assert_eq!(first.chain, full.chain);
+    assert!(
+        new.bytes_new > 80_000 && new.bytes_shared > 80_000,
+        "{new:?}"
+    );
+    assert!(new.bytes_stored < full.bytes_stored, "{new:?}");
+
+    // Nothing changed: only the manifest is new.
+    let (_, second, none) = back_up(&world, Kind::Incremental).await;
+    assert_eq!(second.base, Some(first.id));
+    assert!(none.bytes_new < 20_000, "{none:?}");
+    assert_eq!(none.bytes_read, new.bytes_read);
+
+    // A differential stores again what the incremental holds and the full does not.
+    let (_, differential, again) = back_up(&world, Kind::Differential).await;
+    assert_eq!(differential.base, Some(full.id));
+    assert_eq!(differential.chain, full.chain);
+    let difference = again.bytes_new.abs_diff(new.bytes_new);
+    assert!(difference < 20_000, "{again:?} {new:?}");
+
+    // And the next incremental what neither holds.
+    let (_, third, none) = back_up(&world, Kind::Incremental).await;
+    assert_eq!(third.base, Some(differential.id));
+    assert!(none.bytes_new < 20_000, "{none:?}");
+
+    next_second().await;
+    let (run, alone, all) = back_up(&world, Kind::Full).await;
+    assert_ne!(alone.chain, full.chain);
+    assert_eq!((alone.base, run.kind_reason), (None, None));
+    assert_eq!(all.bytes_shared, 0);
+
+    // What each is lies at the location too.
+    let name = "main".parse().unwrap();
+    let (password, progress) = (password(), Progress::new());
+    let found = find_snapshots(&name, &world.store, &password, &progress);
+    let (found, unreadable) = found.await.unwrap();
+    assert!(unreadable.is_empty(), "{unreadable:?}");
+    let mut known = world.catalog.snapshots(&scope(SCOPE)).await.unwrap();
+    known.reverse();
+    assert_eq!(found, known);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_speaks_against_a_chain_is_told_and_a_full_is_taken() {
+    let world = World::new().await;
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+
+    let selection = Selection::Tables {
+        include: vec!["items".to_owned(), "customers".to_owned()],
+        exclude: vec![],
+    };
+    let because = full_because(&world, |places| {
+        places.scope = Scope {
+            selection,
+            ..places.scope.clone()
+        };
+    });
+    assert_snapshot!(because.await, @"the scope selects something else than when its chain was written");
+
+    let because = full_because(&world, |places| {
+        places.options.chunk_bytes_average = 8 << 10;
+    });
+    assert_snapshot!(because.await, @"the scope selects something else than when its chain was written");
+    let because = full_because(&world, |_| {});
+    assert_snapshot!(because.await, @"content is cut into blobs otherwise than when its chain was written");
+
+    let other = world.folder.path().join("other.db");
+    std::fs::copy(world.database(), &other).unwrap();
+    let because = full_because(&world, |places| {
+        places.source = Box::new(SqliteSource::new(&other));
+    });
+    assert_snapshot!(because.await, @"its chain holds erp (sqlite, database erp.db), and the source is erp (sqlite, database other.db) by now");
+    let because = full_because(&world, |places| {
+        places.scope.source = "crm".parse().unwrap();
+    });
+    assert_snapshot!(because.await, @"its chain holds erp, and the source is crm by now");
+
+    // The first chain is as it was.
+    is_good(&world, &full).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_lost_bytes_is_not_built_on() {
+    let world = World::new().await;
+    back_up(&world, Kind::Full).await;
+    let (_, newest, _) = back_up(&world, Kind::Incremental).await;
+    let pack = world
+        .objects()
+        .await
+        .into_iter()
+        .find(|key| key.contains("/data/"));
+    let pack = world.location().join(pack.unwrap());
+    let bytes = std::fs::read(&pack).unwrap();
+    std::fs::write(&pack, &bytes[..bytes.len() - 1]).unwrap();
+    assert_snapshot!(full_because(&world, |_| {}).await, @"the location lacks 1 pack of its chain or holds them with another length: verify its snapshots");
+
+    // Verify found it, or something else, before.
+    let (_, full, _) = back_up(&world, Kind::Incremental).await;
+    let record = world
+        .catalog
+        .record_verification(&full, Trust::Damaged, &[], Utc::now(), &[]);
+    record.await.unwrap();
+    let because = full_because(&world, |_| {}).await;
+    assert_eq!(
+        because,
+        format!("snapshot {} of its chain is damaged", full.id.short())
+    );
+    assert_ne!(newest.chain, full.chain);
+
+    // Nobody can read it: its password is another by now.
+    let (_, full, _) = back_up(&world, Kind::Incremental).await;
+    let config = world.location().join(full.chain.as_str()).join("config");
+    std::fs::remove_file(config).unwrap();
+    let because = full_because(&world, |_| {}).await;
+    assert!(
+        because.starts_with("its chain cannot be read: "),
+        "{because}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_is_no_reason_for_a_full() {
+    let world = World::new().await;
+    back_up(&world, Kind::Full).await;
+    next_second().await;
+    let id = run_of(&world, Kind::Incremental).await;
+    let opened = async |run: Run| {
+        let places = world.places(&run, world.source()).await;
+        let store = Arc::new(Faulty::new(places.store.clone(), Fault::DiesAfter(3)));
+        Ok(Places { store, ..places })
+    };
+    let ended = world.attempt_with(&id, None, opened).await.unwrap();
+    assert!(
+        matches!(ended, Attempted::Failed(_) | Attempted::WillRetry(_)),
+        "{ended:?}"
+    );
+    let run = world.run(&id).await;
+    assert_eq!((run.kind_taken, run.snapshot), (None, None));
+    let (_, next, _) = back_up(&world, Kind::Incremental).await;
+    assert_eq!(next.kind, Kind::Incremental);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_full_of_another_rhythm_and_a_pruned_one() {
+    let world = World::with("kind = \"incremental\"\nfull = \"2 days\"").await;
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+    let (_, newest, _) = back_up(&world, Kind::Incremental).await;
+    // As if it were three days old.
+    forget(&world, &full).await;
+    let old = SnapshotRecord {
+        taken_at: full.taken_at - TimeDelta::days(3),
+        ..full.clone()
+    };
+    assert!(world.catalog.put_snapshot(&old).await.unwrap());
+    let because = full_because(&world, |_| {}).await;
+    assert!(
+        because.starts_with("a full is due after 2 days"),
+        "{because}"
+    );
+
+    // The catalog knows an incremental of the newest chain and not its full any more.
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+    next_second().await;
+    back_up(&world, Kind::Differential).await;
+    forget(&world, &full).await;
+    assert_snapshot!(full_because(&world, |_| {}).await, @"the full of its chain was deleted");
+    is_good(&world, &newest).await;
+}
+
+/// Takes a snapshot out of the catalog, as prune does at its end.
+async fn forget(world: &World, record: &SnapshotRecord) {
+    let name = scope(SCOPE);
+    let fence = world
+        .catalog
+        .begin_exclusive(&name, "test", Utc::now(), LEASE)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        world
+            .catalog
+            .mark_deleting(record, Utc::now())
+            .await
+            .unwrap()
+    );
+    assert!(
+        world
+            .catalog
+            .delete_snapshot(&name, &record.id)
+            .await
+            .unwrap()
+    );
+    assert!(world.catalog.release(&name, fence).await.unwrap());
+}
+
+/// What a function does that is killed while it writes to `chain`, `ago` from now.
+async fn killed_while_writing(world: &World, chain: &ChainPath, ago: TimeDelta) {
+    let id = run_of(world, Kind::Incremental).await;
+    let then = Utc::now() - ago;
+    let name = scope(SCOPE);
+    let new = ChainPath::new(&name, then);
+    let begun = world
+        .catalog
+        .begin_attempt(&id, &name, "killed", then, LEASE, &new)
+        .await
+        .unwrap();
+    let Begin::Started { fence, .. } = begun else {
+        panic!("{begun:?}");
+    };
+    let writing = Writing {
+        chain: chain.clone(),
+        kind: Kind::Incremental,
+        kind_reason: None,
+    };
+    let begun = world
+        .catalog
+        .begin_writing(&id, &name, fence, &writing, then, LEASE);
+    assert!(begun.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_two_attempts_write_one_chain() {
+    let world = World::new().await;
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+    killed_while_writing(&world, &full.chain, TimeDelta::minutes(3)).await;
+    // Prune takes over the lease in between and does not forget.
+    let locations = [("main".parse().unwrap(), world.store.clone())].into();
+    prune(&world.catalog, &scope(SCOPE), &locations, "test")
+        .await
+        .unwrap();
+    let name = scope(SCOPE);
+    let held = world.catalog.unended_chains(&name, Utc::now());
+    assert!(held.await.unwrap().contains_key(&full.chain));
+    let because = full_because(&world, |_| {}).await;
+    assert!(
+        because.starts_with("an attempt that ended without a word may write to its chain until "),
+        "{because}"
+    );
+    let (_, next, _) = back_up(&world, Kind::Incremental).await;
+    assert_eq!(next.kind, Kind::Incremental);
+
+    // Longer ago than any function lives.
+    killed_while_writing(&world, &next.chain, TimeDelta::minutes(25)).await;
+    let (_, last, _) = back_up(&world, Kind::Incremental).await;
+    assert_eq!((last.kind, last.chain), (Kind::Incremental, next.chain));
+}
+
+/// An attempt at `id` that is killed right before it commits: everything lies at the location.
+async fn killed_before_the_commit(world: &World, id: &RunId) {
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let at_close = Trouble::BeforeClose(Box::new(|| {
+        Box::pin(async move {
+            let _ = tell.send(());
+        })
+    }));
+    let before = snapshots_at(world).await;
+    let attempt = world.attempt_from(id, troubled(world.source(), at_close));
+    let killed = async {
+        told.await.unwrap();
+        loop {
+            if snapshots_at(world).await > before {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = killed => {}
+        ended = attempt => panic!("{ended:?}"),
+    }
+}
+
+async fn snapshots_at(world: &World) -> usize {
+    let objects = world.objects().await;
+    objects
+        .iter()
+        .filter(|key| key.contains("/snapshots/"))
+        .count()
+}
+
+/// Lets the lease of a killed attempt run out.
+async fn run_out(world: &World, id: &RunId) -> Run {
+    let name = scope(SCOPE);
+    let run = world.run(id).await;
+    // As the heartbeat of a clock that is behind would leave it.
+    let then = Utc::now() - TimeDelta::seconds(100);
+    let beat = world
+        .catalog
+        .heartbeat(id, &name, run.fence.unwrap(), then, LEASE, run.progress);
+    assert!(beat.await.unwrap());
+    run
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_attempt_was_killed_before_the_commit_is_adopted() {
+    let world = World::new().await;
+    for kind in [Kind::Full, Kind::Incremental, Kind::Differential] {
+        // Each on a chain that no earlier attempt may still write.
+        back_up(&world, Kind::Full).await;
+        next_second().await;
+        change(&world, 5);
+        let id = run_of(&world, kind).await;
+        killed_before_the_commit(&world, &id).await;
+        let there = snapshots_at(&world).await;
+        let run = run_out(&world, &id).await;
+        assert_eq!(run.state, RunState::Running);
+        let ended = world.attempt(&id).await;
+        let Attempted::Succeeded(taken) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(snapshots_at(&world).await, there, "no other is taken");
+        assert_eq!((taken.record.kind, &taken.record.run), (kind, &id));
+        assert_eq!(Some(&taken.record.chain), run.chain.as_ref());
+        assert!(taken.stats.bytes_read > 0 && taken.stats.bytes_stored > 0);
+        is_good(&world, &taken.record).await;
+        let run = world.run(&id).await;
+        assert_eq!((run.state, run.attempts), (RunState::Succeeded, 2));
+        assert_eq!(run.snapshot, Some(taken.record.id));
+    }
+    // For a while nothing is built on its chain.
+    let (_, next, _) = back_up(&world, Kind::Incremental).await;
+    assert_eq!(
+        next.kind,
+        Kind::Full,
+        "its chain's writer ended without a word"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_attempt_left_incomplete_is_not_adopted() {
+    let world = World::new().await;
+    let id = run_of(&world, Kind::Full).await;
+    killed_before_the_commit(&world, &id).await;
+    run_out(&world, &id).await;
+    let pack = world
+        .objects()
+        .await
+        .into_iter()
+        .find(|key| key.contains("/data/"));
+    std::fs::remove_file(world.location().join(pack.unwrap())).unwrap();
+    next_second().await;
+    let ended = world.attempt(&id).await;
+    let Attempted::Succeeded(taken) = ended else {
+        panic!("{ended:?}");
+    };
+    is_good(&world, &taken.record).await;
+    assert_eq!(snapshots_at(&world).await, 2);
+}
+
+/// The lease of the attempt runs out while it writes, and another run takes a snapshot.
+async fn overtaken(world: Arc<World>, id: &RunId) -> Attempted {
+    let by = world.clone();
+    let other = run_of(&world, Kind::Full).await;
+    let act = Trouble::BeforeClose(Box::new(move || {
+        Box::pin(async move {
+            let over = tokio::spawn(async move {
+                let run = by.run(&other).await;
+                let later =
+                    Utc::now() + TimeDelta::from_std(LEASE).unwrap() + TimeDelta::seconds(5);
+                let chain = ChainPath::new(&run.scope, later);
+                let begun = by
+                    .catalog
+                    .begin_attempt(&other, &run.scope, "another", later, LEASE, &chain)
+                    .await
+                    .unwrap();
+                assert!(matches!(begun, Begin::Started { .. }), "{begun:?}");
+            });
+            over.await.unwrap();
+        })
+    }));
+    world.attempt_from(id, troubled(world.source(), act)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_attempt_harms_no_other_snapshot_of_its_chain() {
+    let world = Arc::new(World::new().await);
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+    change(&world, 1);
+    let (_, first, _) = back_up(&world, Kind::Incremental).await;
+    change(&world, 2);
+    let id = run_of(&world, Kind::Incremental).await;
+    let ended = overtaken(world.clone(), &id).await;
+    assert!(matches!(ended, Attempted::Nothing(_)), "{ended:?}");
+
+    for record in [&full, &first] {
+        is_good(&world, record).await;
+    }
+    let known = world.catalog.snapshots(&scope(SCOPE)).await.unwrap();
+    let offered = known
+        .iter()
+        .filter(|record| record.deleting_since.is_none());
+    assert_eq!(offered.count(), 2);
+    for withdrawn in known
+        .iter()
+        .filter(|record| record.deleting_since.is_some())
+    {
+        assert_eq!((&withdrawn.run, &withdrawn.chain), (&id, &full.chain));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_attempt_leaves_the_chain_as_it_was_and_the_next_one_builds_on_it() {
+    let world = World::new().await;
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+    change(&world, 1);
+    for trouble in [
+        Trouble::MidWay(SourceErrorKind::Failed),
+        Trouble::AtClose(SourceErrorKind::Failed),
+    ] {
+        let id = run_of(&world, Kind::Incremental).await;
+        let ended = world
+            .attempt_from(&id, troubled(world.source(), trouble))
+            .await;
+        assert!(
+            matches!(ended, Attempted::Failed(_) | Attempted::WillRetry(_)),
+            "{ended:?}"
+        );
+        is_good(&world, &full).await;
+        assert_eq!(snapshots_at(&world).await, 1);
+    }
+    let (_, next, _) = back_up(&world, Kind::Incremental).await;
+    assert_eq!((next.kind, next.chain), (Kind::Incremental, full.chain));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_takes_its_kind() {
+    let world = World::with("kind = \"differential\"\nfull = \"weekly\"").await;
+    let run = world.run(&world.request("customers").await).await;
+    assert_eq!(run.kind, Kind::Differential);
+    let asked = world
+        .request_kind("customers", Some(Kind::Incremental))
+        .await;
+    assert_eq!(world.run(&asked).await.kind, Kind::Incremental);
+    let state = world.catalog.schedule(&daily()).await.unwrap().unwrap();
+    assert_eq!(state.schedule.kind, Kind::Differential);
+}

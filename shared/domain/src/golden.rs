@@ -19,6 +19,7 @@ use crate::manifest::{
     Chunking, ContentHash, FileEntry, ForeignKeyEdge, MANIFEST_VERSION, Manifest, RowFormat,
     SourceFacts, TableEntry,
 };
+use crate::requests::Requests;
 use crate::retention::Retention;
 use crate::run::{Cause, Run, RunStats};
 use crate::samples::{at, run, schedule, snapshot, succeeded_run};
@@ -178,6 +179,18 @@ fn records_of_the_catalog() {
         ..stats
     });
     check("run-incremental", &incremental);
+    let mut counted = succeeded_run();
+    counted.stats = counted.stats.map(|stats| RunStats {
+        requests: Requests {
+            puts: 31,
+            gets: 2,
+            heads: 1,
+            lists: 3,
+            deletes: 4,
+        },
+        ..stats
+    });
+    check("run-succeeded-counted", &counted);
     let manual = Run {
         cause: Cause::Operator { schedule: None },
         ..run()

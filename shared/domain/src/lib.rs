@@ -17,6 +17,7 @@ pub mod id;
 pub mod manifest;
 pub mod plan;
 pub mod presets;
+pub mod requests;
 pub mod retention;
 pub mod retry;
 pub mod run;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Instant;
 use crate::format;
 use crate::id::{ChainPath, Fence, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
+use crate::requests::Requests;
 use crate::snapshot::Kind;
 
 /// Attempts at one run before it fails for good.
@@ -111,6 +112,9 @@ pub struct RunStats {
     pub objects_stored: u64,
     /// Wall time of the attempt that succeeded, in milliseconds.
     pub duration_ms: u64,
+    /// Requests to the location, up to the snapshot object. Not in what older versions stored.
+    #[serde(default, skip_serializing_if = "Requests::is_none")]
+    pub requests: Requests,
 }
 
 impl RunStats {

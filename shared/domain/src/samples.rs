@@ -4,6 +4,7 @@
 use crate::Instant;
 use crate::calendar::Calendar;
 use crate::id::{ChainPath, Fence, RunId, SnapshotId};
+use crate::requests::Requests;
 use crate::retention::Retention;
 use crate::run::{Cause, Run, RunProgress, RunState, RunStats};
 use crate::schedule::{AlertPolicy, Schedule};
@@ -71,6 +72,7 @@ pub(crate) fn stats() -> RunStats {
         bytes_stored: 443_000_000,
         objects_stored: 30,
         duration_ms: 123_000,
+        requests: Requests::default(),
     }
 }
 

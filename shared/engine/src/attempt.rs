@@ -20,7 +20,7 @@ use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::Kind;
 use logisedge_repository::{Options, Password, removal};
 use logisedge_sources::Source;
-use logisedge_storage::{ObjectStore, Prefixed};
+use logisedge_storage::{Counting, ObjectStore, Prefixed};
 use tracing::{info, warn};
 
 use crate::backup::{Order, Taken, take_on};
@@ -295,13 +295,15 @@ impl Held<'_> {
             location: run.location.clone(),
             options: places.options,
         };
-        let (store, password) = (&places.store, &places.password);
+        let counting = Arc::new(Counting::new(places.store.clone()));
+        let store: Arc<dyn ObjectStore> = counting.clone();
+        let password = &places.password;
         let choice = self.choose().await?;
-        let basis = look(store, password, places.options, &places.scope, choice).await?;
+        let basis = look(&store, password, places.options, &places.scope, choice).await?;
         let (snapshot, basis) = open_source(places.source.as_ref(), &places.scope, basis).await?;
         self.begin_writing(&order, &basis).await?;
-        let taken = take_on(snapshot, &basis, store.clone(), password, &order, progress).await?;
-        Ok(taken.since(began))
+        let taken = take_on(snapshot, &basis, store, password, &order, progress).await?;
+        Ok(taken.since(began, counting.requests()))
     }
 
     /// What the run takes, as far as the catalog can tell.

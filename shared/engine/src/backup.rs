@@ -13,6 +13,7 @@ use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, Snapsho
 use logisedge_domain::manifest::{
     FileEntry, MANIFEST_VERSION, Manifest, RowFormat, SourceFacts, TableEntry,
 };
+use logisedge_domain::requests::Requests;
 use logisedge_domain::retry::Retry;
 use logisedge_domain::run::RunStats;
 use logisedge_domain::scope::Scope;
@@ -22,7 +23,7 @@ use logisedge_repository::{
     Snapshot, Summary,
 };
 use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
-use logisedge_storage::{ObjectStore, Prefixed};
+use logisedge_storage::{Counting, ObjectStore, Prefixed};
 
 use crate::base::{Basis, open_source};
 use crate::stream::{StoredPart, store_parts};
@@ -60,9 +61,11 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The same, taking since `began`: the source's opening and the look at its base count too.
+    /// The same, taking since `began` and with all the requests since then: the source's opening and
+    /// the look at its base count too.
     #[must_use]
-    pub fn since(mut self, began: Stopwatch) -> Self {
+    pub fn since(mut self, began: Stopwatch, requests: Requests) -> Self {
+        self.stats.requests = requests;
         self.stats.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self
     }
@@ -77,9 +80,11 @@ pub async fn take(
     progress: &Progress,
 ) -> Result<Taken, EngineError> {
     let began = Stopwatch::now();
+    let counting = Arc::new(Counting::new(location));
+    let location = counting.clone();
     let (snapshot, basis) = open_source(source, &order.scope, Basis::Full(None)).await?;
     let taken = take_on(snapshot, &basis, location, password, order, progress).await?;
-    Ok(taken.since(began))
+    Ok(taken.since(began, counting.requests()))
 }
 
 /// Takes a snapshot of what is open in the source: on the chain of its base, or as a full in the new
@@ -151,6 +156,7 @@ pub async fn take_on(
         bytes_stored: written.bytes_stored,
         objects_stored: written.objects_stored,
         duration_ms: u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX),
+        requests: Requests::default(),
     };
     let record = record_of(
         &manifest,

@@ -12,13 +12,14 @@ use logisedge_catalog::{Catalog, Message};
 use logisedge_domain::alert::Alert;
 use logisedge_domain::finding::{Finding, FindingKind};
 use logisedge_domain::manifest::{MANIFEST_VERSION, Manifest, RowFormat, TableEntry};
+use logisedge_domain::requests::Requests;
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_repository::check::{CheckProgress, CheckReport, check_snapshot};
 use logisedge_repository::{
     BlobId, FileNode, Options, Password, Reader, Repository, RepositoryErrorKind,
 };
 use logisedge_sources::{RowFold, RowHasher, RowPiece, add};
-use logisedge_storage::{ObjectStore, Prefixed};
+use logisedge_storage::{Counting, ObjectStore, Prefixed};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -44,6 +45,8 @@ pub struct Verification {
     pub tables: u64,
     /// Their rows.
     pub rows: u64,
+    /// Requests to the location.
+    pub requests: Requests,
 }
 
 impl Verification {
@@ -68,7 +71,8 @@ pub async fn verify(
     record: &SnapshotRecord,
     progress: &Progress,
 ) -> Result<Verification, EngineError> {
-    let chain = Arc::new(Prefixed::new(location, record.chain.as_str()));
+    let location = Arc::new(Counting::new(location));
+    let chain = Arc::new(Prefixed::new(location.clone(), record.chain.as_str()));
     let repository = match Repository::open(chain, password, Options::default()).await {
         Ok(repository) => repository,
         // The catalog says that there is one, so its absence is the worst of findings.
@@ -128,6 +132,7 @@ pub async fn verify(
         blobs: report.blobs,
         tables,
         rows,
+        requests: location.requests(),
     })
 }
 
@@ -139,6 +144,7 @@ fn only(finding: Finding) -> Verification {
         blobs: 0,
         tables: 0,
         rows: 0,
+        requests: Requests::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Keys are relative, `/`-separated, without a leading slash. A store knows nothing of what the
 //! bytes mean.
 
+mod counting;
 mod error;
 mod faulty;
 mod folder;
@@ -11,6 +12,7 @@ mod retrying;
 mod s3;
 mod store;
 
+pub use counting::Counting;
 pub use error::{StorageError, StorageErrorKind};
 pub use faulty::{Fault, Faulty};
 pub use folder::FolderStore;

@@ -10,9 +10,10 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use logisedge_domain::requests::Requests;
 use logisedge_storage::{
-    Fault, Faulty, FolderStore, ObjectStore, Prefixed, Put, RetryPolicy, Retrying, S3Store,
-    StorageErrorKind,
+    Counting, Fault, Faulty, FolderStore, ObjectStore, Prefixed, Put, RetryPolicy, Retrying,
+    S3Store, StorageErrorKind,
 };
 
 fn folder() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
@@ -68,6 +69,40 @@ async fn a_prefixed_folder_holds_the_contract() {
     let inside: Arc<dyn ObjectStore> = Arc::new(Prefixed::new(store.clone(), "/some/where/"));
     suite::holds(inside).await;
     assert_eq!(store.list_folders("").await.unwrap(), ["some/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counting_store_holds_the_contract() {
+    let (_folder, store) = folder();
+    suite::holds(Arc::new(Counting::new(store))).await;
+}
+
+#[tokio::test]
+async fn requests_are_counted_as_they_are_billed() {
+    let (_folder, store) = folder();
+    let store = Counting::new(store);
+    assert!(store.requests().is_none());
+    for key in ["a/1", "a/2", "b"] {
+        store.put(key, "x".into(), Put::default()).await.unwrap();
+    }
+    store.get("b").await.unwrap();
+    store.get_range("b", 0..1).await.unwrap();
+    store.get("absent").await.unwrap_err();
+    store.head("b").await.unwrap();
+    store.list("a/").await.unwrap();
+    store.list("absent/").await.unwrap();
+    store.list_folders("").await.unwrap();
+    let many: Vec<String> = (0..1001).map(|n| format!("absent/{n}")).collect();
+    store.delete(&many).await.unwrap();
+    store.delete(&[]).await.unwrap();
+    let expected = Requests {
+        puts: 3,
+        gets: 3,
+        heads: 1,
+        lists: 3,
+        deletes: 2,
+    };
+    assert_eq!(store.requests(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

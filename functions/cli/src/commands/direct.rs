@@ -15,7 +15,7 @@ use logisedge_engine::{EngineError, Progress};
 use logisedge_repository::{Options, Password};
 use logisedge_runtime::Aws;
 use logisedge_sources::Source;
-use logisedge_storage::ObjectStore;
+use logisedge_storage::{Counting, ObjectStore};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
@@ -118,11 +118,13 @@ async fn back_up(
         scope: &order.scope.name,
         location: &order.location,
     };
-    let choice = choose_at(store, password, &wanted, Utc::now()).await?;
-    let basis = look(store, password, order.options, &order.scope, choice).await?;
+    let counting = Arc::new(Counting::new(store.clone()));
+    let store: Arc<dyn ObjectStore> = counting.clone();
+    let choice = choose_at(&store, password, &wanted, Utc::now()).await?;
+    let basis = look(&store, password, order.options, &order.scope, choice).await?;
     let (snapshot, basis) = open_source(source, &order.scope, basis).await?;
-    let taken = take_on(snapshot, &basis, store.clone(), password, order, progress).await?;
-    Ok(taken.since(began))
+    let taken = take_on(snapshot, &basis, store, password, order, progress).await?;
+    Ok(taken.since(began, counting.requests()))
 }
 
 fn name(text: &str) -> Result<SourceName, CliError> {

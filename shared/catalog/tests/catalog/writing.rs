@@ -99,8 +99,8 @@ async fn an_attempt_that_ends_leaves_nothing_to_remember() {
     let fence = started(&catalog, &first, at(0)).await;
     assert!(writes(&catalog, &first, fence, &chain(1), at(1)).await);
     let record = snapshot(&first, 1, at(1));
-    let commit =
-        catalog.commit_snapshot(&first.id, fence, &record, &RunStats::default(), at(2), &[]);
+    let stats = RunStats::default();
+    let commit = catalog.commit_snapshot(&first.id, fence, &record, &stats, at(2), &[]);
     commit.await.unwrap();
 
     let fence = started(&catalog, &second, at(3)).await;

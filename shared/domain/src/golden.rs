@@ -280,6 +280,7 @@ pub(crate) fn manifest() -> Manifest {
             database: "erp".to_owned(),
             encoding: "UTF8".to_owned(),
             details: [("pg_dump".to_owned(), "15.18".to_owned())].into(),
+            lineage: None,
         },
         chunking: Chunking {
             algorithm: "fastcdc".to_owned(),
@@ -296,6 +297,8 @@ pub(crate) fn manifest() -> Manifest {
             rows: 2,
             bytes: 20,
             content: ContentHash(0x0123_4567_89ab_cdef),
+            storage: None,
+            ranges: Vec::new(),
         }],
         files: vec![FileEntry {
             path: "/data/public.customers.copy".to_owned(),

@@ -67,6 +67,34 @@ pub struct SourceFacts {
     /// Engine-specific facts for people and for later proofs (system identifier, timeline,
     /// snapshot's xmin, extensions with versions, pg_dump's version), sorted by key.
     pub details: std::collections::BTreeMap<String, String>,
+    /// Where in its server's history the snapshot was taken. None: no later snapshot can prove that
+    /// anything is unchanged since (another database than PostgreSQL 14 or later, a standby, or
+    /// proving is turned off).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
+}
+
+/// A point in the history of a PostgreSQL server, recorded so that a later snapshot can tell
+/// whether its own history goes through it. How it is used, and why that is sound, is written down
+/// in `shared/sources/src/postgres/unchanged.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The cluster's own number, which `initdb` gave it; a decimal number of 64 bits.
+    pub system_identifier: String,
+    /// Rises with each promotion and point-in-time recovery.
+    pub timeline: u32,
+    /// `server_version_num`: 150018.
+    pub server_version: u32,
+    /// The database inside the cluster.
+    pub database: u32,
+    /// Every transaction before this one had ended when the snapshot was taken. 64 bits: it never
+    /// wraps.
+    pub xmin: u64,
+    /// Transactions made for this record right after the snapshot was taken, and committed.
+    pub committed: Vec<u64>,
+    /// The others, rolled back. Which is which was drawn by lot: a server whose history does not
+    /// go through here has other outcomes for these numbers, or none.
+    pub rolled_back: Vec<u64>,
 }
 
 /// How content was cut: recorded so that a later reader can tell, not needed to restore.
@@ -113,6 +141,48 @@ pub struct TableEntry {
     /// Bytes of its files together.
     pub bytes: u64,
     /// The multiset hash of its rows, see [`ContentHash`].
+    pub content: ContentHash,
+    /// What its rows were stored as in the database. None: it cannot be proven unchanged later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<TableStorage>,
+    /// The stretches of the table that its files hold, in order. Empty where `storage` is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<RangeEntry>,
+}
+
+/// What identifies the storage of a table's rows and the way in which they are written as text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TableStorage {
+    /// The table's oid.
+    pub oid: u32,
+    /// Its file's number, which changes with everything that moves rows between pages.
+    pub filenode: u32,
+    /// SHA-256 in hexadecimal of its columns, their types, and what those consist of.
+    pub definition: String,
+}
+
+/// Pages of a table, from `first` up to and without `first + count`. Pages that the table does not
+/// have yet are part of its last range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PageRange {
+    /// The first page's number, from 0.
+    pub first: u32,
+    /// How many pages.
+    pub count: u32,
+}
+
+/// The rows that lie in one range of a table's pages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeEntry {
+    /// The file that holds them, one of the table's.
+    pub file: String,
+    /// Where they lay.
+    pub pages: PageRange,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// The multiset hash of the rows.
     pub content: ContentHash,
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, SnapshotId, SourceName};
 use logisedge_domain::manifest::{
-    FileEntry, MANIFEST_VERSION, Manifest, RowFormat, SourceFacts, TableEntry,
+    FileEntry, MANIFEST_VERSION, Manifest, RangeEntry, RowFormat, SourceFacts, TableEntry,
 };
 use logisedge_domain::requests::Requests;
 use logisedge_domain::retry::Retry;
@@ -25,7 +25,7 @@ use logisedge_repository::{
 use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
 use logisedge_storage::{Counting, ObjectStore, Prefixed};
 
-use crate::base::{Basis, open_source};
+use crate::base::{Basis, Reusable, open_source};
 use crate::stream::{StoredPart, store_parts};
 use crate::{EngineError, PROGRAM, Progress};
 
@@ -113,11 +113,18 @@ pub async fn take_on(
     };
     let writer = repository.writer(known);
 
-    let stored = store_parts(&snapshot, &writer, progress).await?;
+    let reusable = basis.base().map(|base| Arc::new(Reusable::of(base)));
+    let stored = store_parts(&snapshot, &writer, reusable, progress).await?;
     snapshot.close().await?;
 
     let facts = snapshot.facts();
     let manifest = describe(order, basis, facts, &stored, &repository);
+    let skipped = stored.iter().filter(|stored| stored.skipped);
+    let bytes_skipped = skipped.map(|stored| stored.file.bytes).sum::<u64>();
+    match &facts.all_read_because {
+        Some(why) if basis.base().is_some() => tracing::info!(why, "everything is read"),
+        _ => {}
+    }
     let mut files: Vec<_> = stored
         .into_iter()
         .map(|stored| (stored.part.path, stored.file))
@@ -149,10 +156,10 @@ pub async fn take_on(
 
     let stats = RunStats {
         rows: manifest.tables.iter().map(|table| table.rows).sum(),
-        bytes_read: bytes,
-        bytes_skipped: 0,
+        bytes_read: bytes - bytes_skipped,
+        bytes_skipped,
         bytes_new: written.bytes_new,
-        bytes_shared: written.bytes_shared,
+        bytes_shared: written.bytes_shared + bytes_skipped,
         bytes_stored: written.bytes_stored,
         objects_stored: written.objects_stored,
         duration_ms: u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -249,6 +256,7 @@ pub(crate) fn source_facts(name: &SourceName, facts: &OpenSnapshot) -> SourceFac
         database: facts.database.clone(),
         encoding: facts.encoding.clone(),
         details: facts.details.clone(),
+        lineage: facts.lineage.clone(),
     }
 }
 
@@ -270,7 +278,7 @@ fn tables(facts: &OpenSnapshot, stored: &[StoredPart]) -> Vec<TableEntry> {
         .enumerate()
         .map(|(index, table)| {
             let mut parts = of_table.remove(&index).unwrap_or_default();
-            parts.sort_by(|a, b| a.part.path.cmp(&b.part.path));
+            parts.sort_by_key(|part| part.part.index);
             let (rows, content) = table.counted.unwrap_or_else(|| {
                 parts
                     .iter()
@@ -290,9 +298,24 @@ fn tables(facts: &OpenSnapshot, stored: &[StoredPart]) -> Vec<TableEntry> {
                 rows,
                 bytes: parts.iter().map(|part| part.file.bytes).sum(),
                 content,
+                storage: table.storage.clone(),
+                ranges: match table.storage {
+                    Some(_) => parts.iter().filter_map(|part| range_entry(part)).collect(),
+                    None => Vec::new(),
+                },
             }
         })
         .collect()
+}
+
+fn range_entry(stored: &StoredPart) -> Option<RangeEntry> {
+    Some(RangeEntry {
+        file: stored.part.path.clone(),
+        pages: stored.part.pages?,
+        rows: stored.rows,
+        bytes: stored.file.bytes,
+        content: stored.content,
+    })
 }
 
 fn snapshot_object(order: &Order, manifest: &Manifest, tree: BlobId) -> Snapshot {

@@ -1,7 +1,7 @@
 //! The base of an incremental or differential: its chain opened and looked at, with what a new snapshot
 //! may share. Whatever speaks against it is the reason for a full, never an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use logisedge_domain::Instant;
@@ -9,12 +9,12 @@ use logisedge_domain::chain::{
     Candidate, ChainFacts, Choice, Present, Wanted, WhyFull, choose, other_source, unfit,
 };
 use logisedge_domain::id::{ChainPath, SnapshotId};
-use logisedge_domain::manifest::Manifest;
+use logisedge_domain::manifest::{ContentHash, Manifest};
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::Kind;
 use logisedge_repository::{
     BlobId, BlobKind, FileNode, Index, KnownBlobs, Options, Password, Reader, Repository,
-    RepositoryError, RepositoryErrorKind, Snapshot,
+    RepositoryError, RepositoryErrorKind, Snapshot, StoredFile,
 };
 use logisedge_sources::{Source, SourceSnapshot};
 use logisedge_storage::{ObjectStore, Prefixed};
@@ -84,6 +84,47 @@ pub struct Base {
     pub(crate) known: KnownBlobs,
 }
 
+/// The base's files that hold page ranges, with what is known of their rows: what a part that is proven
+/// unchanged consists of.
+#[derive(Debug, Default)]
+pub(crate) struct Reusable(HashMap<String, ReusableFile>);
+
+/// A file as the base stored it.
+#[derive(Debug, Clone)]
+pub(crate) struct ReusableFile {
+    pub(crate) file: StoredFile,
+    pub(crate) rows: u64,
+    pub(crate) content: ContentHash,
+}
+
+impl Reusable {
+    pub(crate) fn of(base: &Base) -> Self {
+        let ranges = base.manifest.tables.iter().flat_map(|table| &table.ranges);
+        let known = ranges.filter_map(|range| {
+            // A file that its manifest and its tree tell apart is no good; verify finds that.
+            let node = base.files.get(&range.file)?;
+            let file = StoredFile {
+                content: node.content.clone(),
+                bytes: node.bytes,
+            };
+            (node.bytes == range.bytes).then_some((
+                range.file.clone(),
+                ReusableFile {
+                    file,
+                    rows: range.rows,
+                    content: range.content,
+                },
+            ))
+        });
+        Self(known.collect())
+    }
+
+    /// The base's file with this path.
+    pub(crate) fn file(&self, path: &str) -> Option<&ReusableFile> {
+        self.0.get(path)
+    }
+}
+
 /// Looks at what was chosen. `options` are those of the run.
 pub async fn look(
     location: &Arc<dyn ObjectStore>,
@@ -137,7 +178,9 @@ pub async fn open_source(
     scope: &Scope,
     basis: Basis,
 ) -> Result<(Arc<dyn SourceSnapshot>, Basis), EngineError> {
-    let snapshot: Arc<dyn SourceSnapshot> = Arc::from(source.open(&scope.selection).await?);
+    let earlier = basis.base().map(|base| &base.manifest);
+    let snapshot: Arc<dyn SourceSnapshot> =
+        Arc::from(source.open(&scope.selection, earlier).await?);
     let now = source_facts(&scope.source, snapshot.facts());
     let other = basis
         .base()

@@ -42,6 +42,13 @@ impl Progress {
         self.0.parts_expected.store(parts, Relaxed);
     }
 
+    /// Says that so much of it need not be done.
+    pub fn expect_less(&self, bytes: u64) {
+        let less = |expected: u64| Some(expected.saturating_sub(bytes));
+        // Some(…) is never refused.
+        let _ = self.0.bytes_expected.fetch_update(Relaxed, Relaxed, less);
+    }
+
     /// Adds finished bytes.
     pub fn add_bytes(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes, Relaxed);

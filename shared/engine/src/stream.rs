@@ -12,6 +12,7 @@ use logisedge_sources::{Part, RowHasher, SourceError, SourceSnapshot};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::base::{Reusable, ReusableFile};
 use crate::{EngineError, Progress};
 
 /// Buffers that wait between a part's reader and its thread. With
@@ -24,13 +25,17 @@ pub(crate) struct StoredPart {
     pub(crate) file: StoredFile,
     pub(crate) rows: u64,
     pub(crate) content: ContentHash,
+    /// It is unchanged since the base, and was not read.
+    pub(crate) skipped: bool,
 }
 
 /// Stores every part of `snapshot`, as many at a time as it is parallel, in the order of its parts
-/// (biggest first). Returns them in that order too. The first failure ends all of it.
+/// (biggest first). Returns them in that order too. The first failure ends all of it. A part that is
+/// proven to be as in the base consists of the base's blobs, and is not read.
 pub(crate) async fn store_parts(
     snapshot: &Arc<dyn SourceSnapshot>,
     writer: &Writer,
+    reusable: Option<Arc<Reusable>>,
     progress: &Progress,
 ) -> Result<Vec<StoredPart>, EngineError> {
     let parts = &snapshot.facts().parts;
@@ -47,6 +52,7 @@ pub(crate) async fn store_parts(
             snapshot.clone(),
             part,
             writer.clone(),
+            reusable.clone(),
             progress.clone(),
         ));
     }
@@ -58,6 +64,7 @@ pub(crate) async fn store_parts(
                 snapshot.clone(),
                 part,
                 writer.clone(),
+                reusable.clone(),
                 progress.clone(),
             ));
         }
@@ -70,8 +77,19 @@ async fn store_part(
     snapshot: Arc<dyn SourceSnapshot>,
     part: Part,
     writer: Writer,
+    reusable: Option<Arc<Reusable>>,
     progress: Progress,
 ) -> Result<StoredPart, EngineError> {
+    if let Some(unchanged) = unchanged(&*snapshot, &part, reusable.as_deref()).await? {
+        progress.expect_less(part.bytes_estimated);
+        return Ok(StoredPart {
+            part,
+            file: unchanged.file,
+            rows: unchanged.rows,
+            content: unchanged.content,
+            skipped: true,
+        });
+    }
     let (sink, pieces) = mpsc::channel(BUFFERS_QUEUED_MAX);
     let count_rows = part
         .table
@@ -95,7 +113,21 @@ async fn store_part(
         file,
         rows,
         content,
+        skipped: false,
     })
+}
+
+/// What the base holds of a part, where the source can prove that it is still the same.
+async fn unchanged(
+    snapshot: &dyn SourceSnapshot,
+    part: &Part,
+    reusable: Option<&Reusable>,
+) -> Result<Option<ReusableFile>, EngineError> {
+    let Some(reusable) = reusable else {
+        return Ok(None);
+    };
+    let proven = snapshot.unchanged(part).await?;
+    Ok(proven.and_then(|path| reusable.file(&path)).cloned())
 }
 
 fn store_pieces(

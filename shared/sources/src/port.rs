@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 use logisedge_domain::Instant;
-use logisedge_domain::manifest::{ForeignKeyEdge, Manifest, RowFormat};
+use logisedge_domain::manifest::{
+    ForeignKeyEdge, Lineage, Manifest, PageRange, RowFormat, TableStorage,
+};
 use logisedge_domain::scope::Selection;
 use tokio::sync::mpsc;
 
@@ -20,7 +22,14 @@ pub type Edge = ForeignKeyEdge;
 pub trait Source: Debug + Send + Sync {
     /// Opens one consistent snapshot of what `selection` names. Fails where a pattern matches
     /// nothing, where rows would be hidden, and where a needed program is missing.
-    async fn open(&self, selection: &Selection) -> Result<Box<dyn SourceSnapshot>, SourceError>;
+    ///
+    /// `base` is an earlier snapshot of the same selection whose content is at hand: parts of it may
+    /// then be [`unchanged`](SourceSnapshot::unchanged).
+    async fn open(
+        &self,
+        selection: &Selection,
+        base: Option<&Manifest>,
+    ) -> Result<Box<dyn SourceSnapshot>, SourceError>;
 }
 
 /// What an open snapshot knows before any row is read.
@@ -40,7 +49,8 @@ pub struct OpenSnapshot {
     pub taken_at: Instant,
     /// Tables in the order in which a restore loads them.
     pub tables: Vec<TableFacts>,
-    /// What is to be streamed, biggest first. Every part is one file of the snapshot.
+    /// What is to be streamed, the biggest tables first, the parts of each in order. Every part is
+    /// one file of the snapshot.
     pub parts: Vec<Part>,
     /// Small files that are known already: schema sections, `restore.sql`. Path and content.
     pub files: Vec<(String, Bytes)>,
@@ -48,6 +58,10 @@ pub struct OpenSnapshot {
     pub outside_references: Vec<Edge>,
     /// What cannot be carried and why, for people.
     pub notes: Vec<String>,
+    /// Where in its server's history it stands, where the source can tell.
+    pub lineage: Option<Lineage>,
+    /// Why no part can be proven unchanged, for people. None: each part is asked for.
+    pub all_read_because: Option<String>,
 }
 
 /// A table of an open snapshot.
@@ -64,6 +78,8 @@ pub struct TableFacts {
     /// Rows and content hash, where the source knows them without its parts being read (an SQLite
     /// file that is stored whole). None: they are counted from the parts as they stream.
     pub counted: Option<(u64, logisedge_domain::manifest::ContentHash)>,
+    /// How its rows are stored, where a later snapshot may prove parts of it unchanged.
+    pub storage: Option<TableStorage>,
 }
 
 /// One stream of a snapshot: a whole table, a range of one, or a file.
@@ -75,7 +91,9 @@ pub struct Part {
     pub path: String,
     /// The table it belongs to, an index into [`OpenSnapshot::tables`]. None: a database file.
     pub table: Option<usize>,
-    /// About how many bytes it will give; for ordering and progress.
+    /// The pages whose rows it holds, where it is a range of a table.
+    pub pages: Option<PageRange>,
+    /// About how many bytes it will give; for progress.
     pub bytes_estimated: u64,
 }
 
@@ -87,6 +105,12 @@ pub trait SourceSnapshot: Send + Sync {
 
     /// How many parts may be read at the same time with profit (its connections).
     fn parallelism(&self) -> usize;
+
+    /// The file of the base with just the rows that `part` holds, where that can be proven without
+    /// reading them. None where it cannot: read the part. Can be called like [`Self::read`].
+    async fn unchanged(&self, _part: &Part) -> Result<Option<String>, SourceError> {
+        Ok(None)
+    }
 
     /// Streams one part into `sink` in buffers of about [`crate::BUFFER_BYTES`], in order, and
     /// returns its bytes. Buffers end anywhere, also inside a row. When `sink` is closed it stops

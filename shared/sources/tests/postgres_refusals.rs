@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 async fn open(options: PostgresOptions) -> Result<Box<dyn SourceSnapshot>, SourceError> {
     PostgresSource::new(options)
-        .open(&Selection::Everything)
+        .open(&Selection::Everything, None)
         .await
 }
 
@@ -122,7 +122,7 @@ async fn tables_that_the_role_may_not_read() {
     // A narrower scope needs no more than its own tables.
     database.sql(&format!("REVOKE SELECT ON public.shut FROM {}", role.0));
     PostgresSource::new(options)
-        .open(&carry::tables(&["open"]))
+        .open(&carry::tables(&["open"]), None)
         .await
         .unwrap();
 }
@@ -165,10 +165,14 @@ async fn patterns_that_match_nothing() {
     database.sql("CREATE TABLE public.items (id int)");
     let source = PostgresSource::new(database.options());
     let selection = carry::tables(&["public.item?", "public.invoices*", "Items"]);
-    let error = source.open(&selection).await.err().unwrap();
+    let error = source.open(&selection, None).await.err().unwrap();
     insta::assert_snapshot!(seen(&error, &database, &[]), @"NotFound, permanent: cannot select from database DATABASE at ADDRESS: no table matches public.invoices*, Items; patterns are globs over schema.table, and letter case counts");
     database.sql("DROP TABLE public.items");
-    let error = source.open(&carry::tables(&["items"])).await.err().unwrap();
+    let error = source
+        .open(&carry::tables(&["items"]), None)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.kind, SourceErrorKind::NotFound);
 }
 

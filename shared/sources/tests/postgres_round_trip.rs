@@ -172,7 +172,7 @@ async fn a_backup_sees_one_instant_while_money_moves() {
     options.connections = 2;
     for _ in 0..5 {
         let snapshot = PostgresSource::new(options.clone())
-            .open(&Selection::Everything)
+            .open(&Selection::Everything, None)
             .await
             .unwrap();
         let parts = snapshot.facts().parts.clone();
@@ -392,7 +392,7 @@ async fn wide_rows_travel_in_bounded_pieces() {
     let database = Database::new("wide");
     database.sql("CREATE TABLE wide AS SELECT repeat('x', 3000000) AS text");
     let source = PostgresSource::new(database.options());
-    let snapshot = source.open(&Selection::Everything).await.unwrap();
+    let snapshot = source.open(&Selection::Everything, None).await.unwrap();
     let (sink, mut pieces) = mpsc::channel::<Bytes>(1);
     let longest = async {
         let mut longest = 0;

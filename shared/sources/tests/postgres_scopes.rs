@@ -101,7 +101,7 @@ async fn sequences_stand_where_they_stood() {
     options.user = role.0.clone();
     let source = PostgresSource::new(options);
     let selection = carry::tables(&["kept"]);
-    let error = source.open(&selection).await.err().unwrap();
+    let error = source.open(&selection, None).await.err().unwrap();
     assert_eq!(error.kind, SourceErrorKind::Denied, "{error}");
     let grants = error.message.split_once("run: ").unwrap().1;
     for sequence in ["base_id_seq", "free", "other_id_seq"] {
@@ -109,7 +109,13 @@ async fn sequences_stand_where_they_stood() {
     }
     assert!(!grants.contains("apart"), "{error}");
     database.sql(grants);
-    let notes = source.open(&selection).await.unwrap().facts().notes.clone();
+    let notes = source
+        .open(&selection, None)
+        .await
+        .unwrap()
+        .facts()
+        .notes
+        .clone();
     let note = "sequences that this role may not read, and no table of the selection uses, start anew: \
                 public.apart_id_seq, public.other_i_seq";
     assert!(notes.iter().any(|told| told == note), "{notes:?}");

@@ -197,7 +197,7 @@ impl Server {
 
     async fn try_open(&self, options: PostgresOptions) -> Result<(), String> {
         match PostgresSource::new(options)
-            .open(&Selection::Everything)
+            .open(&Selection::Everything, None)
             .await
         {
             Ok(_) => Ok(()),

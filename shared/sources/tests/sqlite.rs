@@ -415,7 +415,7 @@ async fn a_wide_row_is_sent_in_pieces_of_the_usual_length() {
         .execute_batch("CREATE TABLE wide (a); INSERT INTO wide VALUES (zeroblob(5000000))")
         .unwrap();
     let snapshot = SqliteSource::new(&from)
-        .open(&tables(&["wide"]))
+        .open(&tables(&["wide"]), None)
         .await
         .unwrap();
     let part = snapshot.facts().parts[0].clone();
@@ -599,7 +599,7 @@ proptest! {
 
 /// The whole text of an error, without the folder of this test.
 async fn said(source: SqliteSource, selection: &Selection, folder: &Path) -> String {
-    let error = match source.open(selection).await {
+    let error = match source.open(selection, None).await {
         Ok(_) => panic!("it opened"),
         Err(error) => error,
     };

@@ -80,7 +80,7 @@ async fn check_scopes(
                 continue;
             }
         };
-        match source.open(&scope.selection).await {
+        match source.open(&scope.selection, None).await {
             Ok(snapshot) => {
                 let found = snapshot.facts().outside_references.iter().cloned();
                 edges.extend(found.map(|edge| (scope.name.to_string(), edge)));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use logisedge_domain::manifest::Manifest;
 use logisedge_domain::scope::Selection;
 use logisedge_sources::{OpenSnapshot, Part, Source, SourceError, SourceErrorKind, SourceSnapshot};
 use logisedge_storage::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
@@ -62,12 +63,16 @@ struct TroubledSnapshot {
 
 #[async_trait]
 impl Source for Troubled {
-    async fn open(&self, selection: &Selection) -> Result<Box<dyn SourceSnapshot>, SourceError> {
+    async fn open(
+        &self,
+        selection: &Selection,
+        base: Option<&Manifest>,
+    ) -> Result<Box<dyn SourceSnapshot>, SourceError> {
         if let Some(Trouble::AtOpen(kind)) = &*self.trouble.lock().unwrap() {
             return Err(source_error(*kind));
         }
         Ok(Box::new(TroubledSnapshot {
-            inner: self.inner.open(selection).await?,
+            inner: self.inner.open(selection, base).await?,
             trouble: self.trouble.clone(),
         }))
     }
@@ -81,6 +86,10 @@ impl SourceSnapshot for TroubledSnapshot {
 
     fn parallelism(&self) -> usize {
         self.inner.parallelism()
+    }
+
+    async fn unchanged(&self, part: &Part) -> Result<Option<String>, SourceError> {
+        self.inner.unchanged(part).await
     }
 
     async fn read(&self, part: &Part, sink: mpsc::Sender<Bytes>) -> Result<u64, SourceError> {

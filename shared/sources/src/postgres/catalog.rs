@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use logisedge_domain::manifest::PageRange;
 use tokio_postgres::{Client, Error, Row};
 
 use super::quote;
@@ -38,6 +39,31 @@ impl Table {
     /// `"schema"."name"` for SQL.
     pub(super) fn sql_name(&self) -> String {
         quote::qualified(&self.schema, &self.name)
+    }
+
+    /// The condition under which rows lie on these pages. The last range of a table has no end.
+    pub(super) fn on_pages(pages: PageRange, is_last: bool) -> String {
+        let PageRange { first, count } = pages;
+        match is_last {
+            true => format!("ctid >= '({first},0)'"),
+            false => format!("ctid >= '({first},0)' AND ctid < '({},0)'", first + count),
+        }
+    }
+
+    /// Whether its rows may be read range by range: it has columns to name, and its rows are all
+    /// the user's.
+    pub(super) fn has_ranges(&self) -> bool {
+        self.extension_rows.is_none() && !self.columns.is_empty()
+    }
+
+    /// The statement that streams the rows under a condition, in the order of their pages.
+    pub(super) fn copy_out_where(&self, condition: &str) -> String {
+        let list: Vec<String> = self.columns.iter().map(|c| quote::identifier(c)).collect();
+        format!(
+            "COPY (SELECT {} FROM ONLY {} WHERE {condition}) TO STDOUT",
+            list.join(", "),
+            self.sql_name()
+        )
     }
 
     /// The statement that streams its rows.

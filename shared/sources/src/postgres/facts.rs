@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use logisedge_domain::manifest::{ForeignKeyEdge, RowFormat};
+use logisedge_domain::manifest::{ForeignKeyEdge, PageRange, RowFormat};
 use logisedge_domain::scope::Selection;
 use tokio_postgres::{Client, Error};
 
@@ -10,25 +10,36 @@ use super::catalog::{self, ForeignKey, Sequence, Table};
 use super::failure::refused;
 use super::files::{self, Content};
 use super::options::PostgresOptions;
+use super::session::Session;
 use super::source::Taken;
+use super::storage::{self, RANGES_SINCE, Stored};
 use super::{dump, large_objects, quote, scope};
 use crate::{OpenSnapshot, Part, SourceError, TableFacts};
 
-/// The facts, and the statement that streams each part.
+/// The facts, and how each part is read.
 pub(super) struct Facts {
     pub(super) open: OpenSnapshot,
-    pub(super) statements: Vec<String>,
+    pub(super) readings: Vec<Reading>,
+}
+
+/// How a part is read.
+pub(super) struct Reading {
+    /// The statement that streams its rows.
+    pub(super) statement: String,
+    /// The table's SQL name and the condition that leaves the part's rows, where it is a range.
+    pub(super) range: Option<(String, String)>,
 }
 
 /// Asks catalogs and `pg_dump` under the snapshot.
 pub(super) async fn gather(
     options: &PostgresOptions,
-    client: &Client,
+    coordinator: &Session,
     taken: &Taken,
     selection: &Selection,
     pg_dump: &str,
 ) -> Result<Facts, SourceError> {
     let place = options.place();
+    let client = &coordinator.client;
     let said = |error: Error| refused("read the catalog of", place.clone(), error);
     let everything = *selection == Selection::Everything;
     let oids: Vec<u32> = taken.tables.iter().map(|table| table.oid).collect();
@@ -100,6 +111,10 @@ pub(super) async fn gather(
         (a.rowless, b.bytes, &a.schema, &a.name).cmp(&(b.rowless, a.bytes, &b.schema, &b.name))
     });
     let with_rows = tables.iter().filter(|table| !table.rowless).count();
+    let stored = match coordinator.version >= RANGES_SINCE {
+        true => storage::of_tables(client, &oids).await.map_err(said)?,
+        false => BTreeMap::new(),
+    };
     let row = client
         .query_one(
             "SELECT split_part(current_setting('server_version'), ' ', 1), \
@@ -119,7 +134,7 @@ pub(super) async fn gather(
         large_objects: large_object_facts,
         roles: &roles,
         outside: &outside,
-        tables: &tables[..with_rows],
+        rows: &rows_files(&tables[..with_rows], &stored),
     })?;
     let mut details = details(client).await.map_err(said)?;
     details.insert("pg_dump".to_owned(), pg_dump.to_owned());
@@ -134,7 +149,7 @@ pub(super) async fn gather(
         true => Some(large_objects::bytes_estimated(client).await.map_err(said)?),
         false => None,
     };
-    let (parts, statements) = parts(&tables[..with_rows], large_object_bytes);
+    let (parts, readings) = parts(&tables[..with_rows], &stored, large_object_bytes);
     let open = OpenSnapshot {
         engine: "postgresql",
         engine_version: row.get(0),
@@ -142,59 +157,140 @@ pub(super) async fn gather(
         database: row.get(2),
         details,
         taken_at: taken.taken_at,
-        tables: table_facts(&tables, with_rows, has_large_objects),
+        tables: table_facts(&tables, &stored, with_rows, has_large_objects),
         parts,
         files,
         outside_references: edges(&outside),
         notes,
+        lineage: None,
+        all_read_because: None,
     };
-    Ok(Facts { open, statements })
+    Ok(Facts { open, readings })
 }
 
-/// The parts, biggest first, with the statement that streams each. Tables with rows keep their
-/// index; large objects come after them in the list of tables.
-fn parts(tables: &[Table], large_objects: Option<u64>) -> (Vec<Part>, Vec<String>) {
-    let mut parts: Vec<(Part, String)> = tables
+/// The page ranges that a table is read in, where they are several or may be proven unchanged.
+fn ranges(table: &Table, stored: &BTreeMap<u32, Stored>) -> Vec<PageRange> {
+    match stored.get(&table.oid) {
+        Some(stored) if table.has_ranges() => stored.ranges(),
+        _ => Vec::new(),
+    }
+}
+
+/// The files that hold a table's rows, in order: one a range, or a single one.
+fn paths(table: &Table, ranges: usize) -> Vec<String> {
+    let (schema, name) = (&table.schema, &table.name);
+    match ranges {
+        0 | 1 => vec![quote::data_path(schema, name)],
+        _ => (0..ranges)
+            .map(|number| quote::part_path(schema, name, number))
+            .collect(),
+    }
+}
+
+fn rows_files<'a>(
+    tables: &'a [Table],
+    stored: &BTreeMap<u32, Stored>,
+) -> Vec<(&'a Table, Vec<String>)> {
+    tables
+        .iter()
+        .map(|table| (table, paths(table, ranges(table, stored).len())))
+        .collect()
+}
+
+/// The parts, the biggest tables first, and how each is read. Tables with rows keep their index;
+/// large objects come after them in the list of tables.
+fn parts(
+    tables: &[Table],
+    stored: &BTreeMap<u32, Stored>,
+    large_objects: Option<u64>,
+) -> (Vec<Part>, Vec<Reading>) {
+    let mut of_tables: Vec<(u64, Vec<(Part, Reading)>)> = tables
         .iter()
         .enumerate()
-        .map(|(index, table)| {
-            let part = Part {
-                index,
-                path: quote::data_path(&table.schema, &table.name),
-                table: Some(index),
-                bytes_estimated: table.bytes,
-            };
-            (part, table.copy_out())
-        })
+        .map(|(index, table)| (table.bytes, parts_of(index, table, &ranges(table, stored))))
         .collect();
     if let Some(bytes_estimated) = large_objects {
         let (schema, name) = large_objects::TABLE;
         let part = Part {
-            index: parts.len(),
+            index: 0,
             path: quote::data_path(schema, name),
             table: Some(tables.len()),
+            pages: None,
             bytes_estimated,
         };
-        parts.push((part, large_objects::copy_out()));
+        let reading = Reading {
+            statement: large_objects::copy_out(),
+            range: None,
+        };
+        of_tables.push((bytes_estimated, vec![(part, reading)]));
     }
-    parts.sort_by_key(|(part, _)| std::cmp::Reverse(part.bytes_estimated));
-    for (index, (part, _)) in parts.iter_mut().enumerate() {
-        part.index = index;
-    }
-    parts.into_iter().unzip()
+    of_tables.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    let parts = of_tables.into_iter().flat_map(|(_, parts)| parts);
+    parts
+        .enumerate()
+        .map(|(index, (part, reading))| (Part { index, ..part }, reading))
+        .unzip()
 }
 
-fn table_facts(tables: &[Table], with_rows: usize, large_objects: bool) -> Vec<TableFacts> {
+fn parts_of(index: usize, table: &Table, ranges: &[PageRange]) -> Vec<(Part, Reading)> {
+    let part = |path, pages| Part {
+        index: 0,
+        path,
+        table: Some(index),
+        pages,
+        bytes_estimated: table.bytes / ranges.len().max(1) as u64,
+    };
+    let paths = paths(table, ranges.len());
+    if ranges.is_empty() {
+        let reading = Reading {
+            statement: table.copy_out(),
+            range: None,
+        };
+        return paths
+            .into_iter()
+            .map(|path| part(path, None))
+            .zip([reading])
+            .collect();
+    }
+    let last = ranges.len() - 1;
+    let of_range = |(number, (&pages, path)): (usize, (&PageRange, String))| {
+        let condition = Table::on_pages(pages, number == last);
+        let reading = Reading {
+            // The whole of a small table needs no condition.
+            statement: match last {
+                0 => table.copy_out(),
+                _ => table.copy_out_where(&condition),
+            },
+            range: Some((table.sql_name(), condition)),
+        };
+        (part(path, Some(pages)), reading)
+    };
+    ranges.iter().zip(paths).enumerate().map(of_range).collect()
+}
+
+fn table_facts(
+    tables: &[Table],
+    stored: &BTreeMap<u32, Stored>,
+    with_rows: usize,
+    large_objects: bool,
+) -> Vec<TableFacts> {
     let fact = |schema: &str, name: &str, columns: Vec<String>| TableFacts {
         schema: schema.to_owned(),
         name: name.to_owned(),
         columns,
         format: RowFormat::PostgresCopyText,
         counted: None,
+        storage: None,
     };
     let mut facts: Vec<TableFacts> = tables
         .iter()
-        .map(|table| fact(&table.schema, &table.name, table.columns.clone()))
+        .map(|table| TableFacts {
+            storage: stored
+                .get(&table.oid)
+                .filter(|_| table.has_ranges() && !table.rowless)
+                .and_then(|stored| stored.storage.clone()),
+            ..fact(&table.schema, &table.name, table.columns.clone())
+        })
         .collect();
     if large_objects {
         let (schema, name) = large_objects::TABLE;

@@ -49,8 +49,8 @@ pub(super) struct Content<'a> {
     pub(super) roles: &'a [String],
     /// Foreign keys that leave the selection.
     pub(super) outside: &'a [ForeignKey],
-    /// The tables with rows of their own, in the order of loading.
-    pub(super) tables: &'a [Table],
+    /// The tables with rows of their own and the files that hold them, in the order of loading.
+    pub(super) rows: &'a [(&'a Table, Vec<String>)],
 }
 
 /// The files with their paths.
@@ -199,13 +199,12 @@ fn restore_script(content: &Content<'_>, event_triggers: bool) -> String {
          \\set AUTOCOMMIT on\n\\set ON_ERROR_STOP on\n{ROW_SETTINGS}\\ir schema/pre-data.sql\n",
         content.database.replace(['\n', '\r'], " ")
     );
-    for table in content.tables {
-        script.push_str(&format!(
-            "\\copy {}{} from '{}'\n",
-            table.sql_name(),
-            quote::column_list(&table.columns),
-            quote::data_path(&table.schema, &table.name).trim_start_matches('/')
-        ));
+    for (table, paths) in content.rows {
+        let into = format!("{}{}", table.sql_name(), quote::column_list(&table.columns));
+        for path in paths {
+            let path = path.trim_start_matches('/');
+            script.push_str(&format!("\\copy {into} from '{path}'\n"));
+        }
     }
     if content.large_objects.is_some() {
         let (schema, name) = large_objects::TABLE;

@@ -2,6 +2,7 @@
 //!
 //! - `options`, `tls`, `session`, `failure`: how a server is reached, and what it says.
 //! - `source`, `checks`, `scope`, `catalog`, `dump`, `facts`, `files`, `snapshot`: backing up.
+//! - `lineage`, `storage`, `unchanged`: what need not be read again, and the proof of it.
 //! - `target`, `occupied`, `replay`, `statements`, `load`: restoring.
 //! - `large_objects`, `quote`: what both directions need.
 
@@ -12,6 +13,7 @@ mod facts;
 mod failure;
 mod files;
 mod large_objects;
+mod lineage;
 mod load;
 mod occupied;
 mod options;
@@ -22,8 +24,10 @@ mod session;
 mod snapshot;
 mod source;
 mod statements;
+mod storage;
 mod target;
 mod tls;
+mod unchanged;
 
 pub use options::{Password, PostgresOptions};
 pub use source::PostgresSource;

@@ -52,6 +52,9 @@ pub struct PostgresOptions {
     pub pg_dump: PathBuf,
     /// Parallel connections for rows, at least 1. One more coordinates them.
     pub connections: usize,
+    /// Whether page ranges that are proven unchanged since the base are not read again, and every
+    /// snapshot leaves a witness for later ones (32 transactions without content).
+    pub skip_unchanged: bool,
     /// How long a connection may take from the first packet to the end of authentication.
     pub connect_timeout: Duration,
     /// What `pg_stat_activity` shows.
@@ -72,6 +75,7 @@ impl PostgresOptions {
             ca_file: None,
             pg_dump: PathBuf::from("pg_dump"),
             connections: 2,
+            skip_unchanged: true,
             connect_timeout: Duration::from_secs(10),
             application_name: "logisedge-backup".to_owned(),
         }

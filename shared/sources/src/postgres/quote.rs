@@ -49,6 +49,12 @@ pub(super) fn data_path(schema: &str, name: &str) -> String {
     format!("/data/{file}.copy")
 }
 
+/// Where part `number` of a table's rows lies: `/data/<schema>.<table>.<number>.copy`.
+pub(super) fn part_path(schema: &str, name: &str, number: usize) -> String {
+    let whole = data_path(schema, name);
+    format!("{}.{number:05}.copy", whole.trim_end_matches(".copy"))
+}
+
 fn percent_encoded(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for byte in name.bytes() {

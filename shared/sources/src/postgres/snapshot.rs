@@ -7,16 +7,19 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::facts::Facts;
+use super::facts::{Facts, Reading};
 use super::failure::{failed, refused};
 use super::options::PostgresOptions;
 use super::session::Session;
 use super::source::Connections;
+use super::unchanged::Base;
 use crate::{BUFFER_BYTES, OpenSnapshot, Part, SourceError, SourceErrorKind, SourceSnapshot};
 
 /// A consistent snapshot with its connections.
 pub(super) struct PostgresSnapshot {
     facts: Facts,
+    /// Where history goes through an earlier snapshot: what that one holds.
+    base: Option<Base>,
     place: String,
     /// Holds the locks and the exported snapshot until the end.
     coordinator: Session,
@@ -28,10 +31,16 @@ pub(super) struct PostgresSnapshot {
 }
 
 impl PostgresSnapshot {
-    pub(super) fn new(options: &PostgresOptions, open: Connections, facts: Facts) -> Self {
+    pub(super) fn new(
+        options: &PostgresOptions,
+        open: Connections,
+        facts: Facts,
+        base: Option<Base>,
+    ) -> Self {
         let connections = open.workers.len();
         Self {
             facts,
+            base,
             place: options.place(),
             coordinator: open.coordinator,
             free: Mutex::new(open.workers),
@@ -52,6 +61,34 @@ impl PostgresSnapshot {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .push(session);
+    }
+
+    /// A connection that has nothing to do, when there is one.
+    async fn session(
+        &self,
+        object: &str,
+    ) -> Result<(tokio::sync::SemaphorePermit<'_>, Session), SourceError> {
+        let ended = || {
+            failed(
+                SourceErrorKind::Unreachable,
+                "read",
+                object,
+                "the snapshot has ended, because a connection failed or it was closed",
+            )
+        };
+        let turn = self.turns.acquire().await.map_err(|_| ended())?;
+        Ok((turn, self.take().ok_or_else(ended)?))
+    }
+
+    fn reading(&self, part: &Part, object: &str) -> Result<&Reading, SourceError> {
+        self.facts.readings.get(part.index).ok_or_else(|| {
+            failed(
+                SourceErrorKind::NotFound,
+                "read",
+                object,
+                "the snapshot has no such part",
+            )
+        })
     }
 
     /// `table public.items of database erp at db.example:5432`, for messages.
@@ -76,27 +113,30 @@ impl SourceSnapshot for PostgresSnapshot {
         self.connections
     }
 
+    async fn unchanged(&self, part: &Part) -> Result<Option<String>, SourceError> {
+        let object = self.object(part);
+        let reading = self.reading(part, &object)?;
+        let known = part.table.zip(part.pages).and_then(|(table, pages)| {
+            let storage = self.facts.open.tables.get(table)?.storage.as_ref()?;
+            let base = self.base.as_ref()?;
+            Some((base, base.range(storage, pages)?))
+        });
+        let (Some((base, range)), Some((table, condition))) = (known, &reading.range) else {
+            return Ok(None);
+        };
+        let (_turn, session) = self.session(&object).await?;
+        let file = base
+            .proven(&session, range, table, condition, &object)
+            .await?;
+        self.give_back(session);
+        Ok(file.map(str::to_owned))
+    }
+
     async fn read(&self, part: &Part, sink: mpsc::Sender<Bytes>) -> Result<u64, SourceError> {
         let object = self.object(part);
-        let ended = || {
-            failed(
-                SourceErrorKind::Unreachable,
-                "read",
-                &object,
-                "the snapshot has ended, because a connection failed or it was closed",
-            )
-        };
-        let _turn = self.turns.acquire().await.map_err(|_| ended())?;
-        let session = self.take().ok_or_else(ended)?;
-        let statement = self.facts.statements.get(part.index).ok_or_else(|| {
-            failed(
-                SourceErrorKind::NotFound,
-                "read",
-                &object,
-                "the snapshot has no such part",
-            )
-        })?;
-        let bytes = copy_out(&session, statement, &sink, &object).await?;
+        let reading = self.reading(part, &object)?;
+        let (_turn, session) = self.session(&object).await?;
+        let bytes = copy_out(&session, &reading.statement, &sink, &object).await?;
         self.give_back(session);
         Ok(bytes)
     }

@@ -10,15 +10,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use logisedge_domain::Instant;
+use logisedge_domain::manifest::Manifest;
 use logisedge_domain::scope::Selection;
 use tokio_postgres::error::SqlState;
 
 use super::catalog::Table;
+use super::facts::Facts;
 use super::failure::{failed, refused};
 use super::options::PostgresOptions;
 use super::session::Session;
 use super::snapshot::PostgresSnapshot;
-use super::{checks, dump, facts, scope};
+use super::unchanged::Base;
+use super::{checks, dump, facts, lineage, scope};
 use crate::{Source, SourceError, SourceErrorKind, SourceSnapshot};
 
 /// Times that opening starts over because tables came or went meanwhile.
@@ -64,7 +67,11 @@ pub(super) struct Taken {
 
 #[async_trait]
 impl Source for PostgresSource {
-    async fn open(&self, selection: &Selection) -> Result<Box<dyn SourceSnapshot>, SourceError> {
+    async fn open(
+        &self,
+        selection: &Selection,
+        base: Option<&Manifest>,
+    ) -> Result<Box<dyn SourceSnapshot>, SourceError> {
         let options = &self.options;
         let place = options.place();
         let coordinator = Session::open(options).await?;
@@ -78,10 +85,12 @@ impl Source for PostgresSource {
         };
         for _ in 0..OPEN_TRIES {
             if let Some(taken) = self.share_snapshot(&connections, selection).await? {
-                let client = &connections.coordinator.client;
-                match facts::gather(options, client, &taken, selection, &pg_dump).await {
-                    Ok(facts) => {
-                        return Ok(Box::new(PostgresSnapshot::new(options, connections, facts)));
+                let coordinator = &connections.coordinator;
+                match facts::gather(options, coordinator, &taken, selection, &pg_dump).await {
+                    Ok(mut facts) => {
+                        let base = self.compare_with(base, coordinator, &mut facts).await;
+                        let snapshot = PostgresSnapshot::new(options, connections, facts, base);
+                        return Ok(Box::new(snapshot));
                     }
                     // Someone waits for a table that is locked here, and pg_dump waits behind
                     // them. Letting go is what helps.
@@ -106,6 +115,29 @@ impl Source for PostgresSource {
 }
 
 impl PostgresSource {
+    /// Records where the snapshot stands in the server's history, and returns what of `base` its
+    /// parts may be compared with.
+    async fn compare_with(
+        &self,
+        base: Option<&Manifest>,
+        coordinator: &Session,
+        facts: &mut Facts,
+    ) -> Option<Base> {
+        let open = &mut facts.open;
+        if !self.options.skip_unchanged {
+            open.all_read_because = Some("skip_unchanged is off".to_owned());
+            return None;
+        }
+        let lineage = base.and_then(|base| base.source.lineage.as_ref());
+        let standing = lineage::stand(&self.options, coordinator, lineage).await;
+        open.lineage = standing.lineage;
+        open.all_read_because = standing.because;
+        match open.all_read_because {
+            None => base.map(Base::of),
+            Some(_) => None,
+        }
+    }
+
     /// Locks, takes the snapshot and shares it. None: tables came or went meanwhile; the caller
     /// rolls back and starts over.
     async fn share_snapshot(

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::Utc;
-use logisedge_domain::manifest::RowFormat;
+use logisedge_domain::manifest::{Manifest, RowFormat};
 use logisedge_domain::scope::Selection;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -57,7 +57,12 @@ impl SqliteSource {
 
 #[async_trait]
 impl Source for SqliteSource {
-    async fn open(&self, selection: &Selection) -> Result<Box<dyn SourceSnapshot>, SourceError> {
+    /// Nothing of an SQLite file is proven unchanged: it is read whole, which is quick.
+    async fn open(
+        &self,
+        selection: &Selection,
+        _base: Option<&Manifest>,
+    ) -> Result<Box<dyn SourceSnapshot>, SourceError> {
         let (source, wanted) = (self.clone(), selection.clone());
         let opened = tokio::task::spawn_blocking(move || match wanted {
             Selection::Everything => open_whole(&source),
@@ -138,6 +143,8 @@ fn facts_of(
         files: Vec::new(),
         outside_references: Vec::new(),
         notes,
+        lineage: None,
+        all_read_because: Some("nothing of an SQLite database is proven unchanged".to_owned()),
     })
 }
 
@@ -172,6 +179,7 @@ fn open_whole(source: &SqliteSource) -> Result<Snapshot, SourceError> {
             columns: table.columns.clone(),
             format: RowFormat::DatabaseFile,
             counted: Some(rows::count(&db, table)?),
+            storage: None,
         });
     }
     let file = format!("/database/{}", scripts::file_name(&facts.database, 0));
@@ -186,6 +194,7 @@ fn open_whole(source: &SqliteSource) -> Result<Snapshot, SourceError> {
         index: 0,
         path: file,
         table: None,
+        pages: None,
         bytes_estimated: bytes,
     });
     Ok(Snapshot {
@@ -307,6 +316,7 @@ fn add_parts(facts: &mut OpenSnapshot, tables: &[&Table]) {
             columns: table.columns.clone(),
             format: RowFormat::SqlInsert,
             counted: None,
+            storage: None,
         });
         facts.parts.push(Part {
             index,
@@ -315,6 +325,7 @@ fn add_parts(facts: &mut OpenSnapshot, tables: &[&Table]) {
                 scripts::file_name(&table.name, index)
             ),
             table: Some(index),
+            pages: None,
             bytes_estimated: 0,
         });
     }

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use bytes::Bytes;
 use logisedge_domain::id::{RunId, ScopeName, SourceName};
 use logisedge_domain::manifest::{
-    Chunking, ContentHash, FileEntry, MANIFEST_VERSION, Manifest, RowFormat, SourceFacts,
-    TableEntry,
+    Chunking, ContentHash, FileEntry, MANIFEST_VERSION, Manifest, RangeEntry, RowFormat,
+    SourceFacts, TableEntry,
 };
 use logisedge_domain::scope::Selection;
 use logisedge_domain::snapshot::Kind;
@@ -21,6 +21,10 @@ use tokio::sync::mpsc;
 /// A snapshot held in memory.
 pub struct Carried {
     pub manifest: Manifest,
+    /// Why no part could be proven unchanged.
+    pub all_read_because: Option<String>,
+    /// Parts that were proven unchanged and came from the base.
+    pub skipped: Vec<String>,
     /// The small files.
     pub schema: BTreeMap<String, Bytes>,
     /// The parts.
@@ -36,11 +40,24 @@ pub fn tables(include: &[&str]) -> Selection {
 
 /// Reads everything that `selection` names.
 pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried, SourceError> {
-    let snapshot = source.open(selection).await?;
+    take_on(source, selection, None).await
+}
+
+/// Reads what `selection` names and cannot be proven to be as it is in `base`.
+pub async fn take_on(
+    source: &dyn Source,
+    selection: &Selection,
+    base: Option<&Carried>,
+) -> Result<Carried, SourceError> {
+    let snapshot = source
+        .open(selection, base.map(|base| &base.manifest))
+        .await?;
     let facts = snapshot.facts().clone();
     let mut data = BTreeMap::new();
+    let mut skipped = Vec::new();
     let mut found: Vec<(Vec<String>, u64, u64, ContentHash)> =
         vec![(Vec::new(), 0, 0, ContentHash(0)); facts.tables.len()];
+    let mut ranges: Vec<Vec<RangeEntry>> = vec![Vec::new(); facts.tables.len()];
     for part in &facts.parts {
         let (sink, mut pieces) = mpsc::channel::<Bytes>(2);
         let collect = async {
@@ -50,8 +67,17 @@ pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried,
             }
             all
         };
-        let (bytes, all) = tokio::join!(snapshot.read(part, sink), collect);
-        assert_eq!(bytes?, all.len() as u64);
+        let all = match (snapshot.unchanged(part).await?, base) {
+            (Some(file), Some(base)) => {
+                skipped.push(part.path.clone());
+                base.data[&file].clone()
+            }
+            _ => {
+                let (bytes, all) = tokio::join!(snapshot.read(part, sink), collect);
+                assert_eq!(bytes?, all.len() as u64);
+                all
+            }
+        };
         if let Some(table) = part.table {
             let mut hasher = RowHasher::default();
             hasher.update(&all);
@@ -61,15 +87,19 @@ pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried,
             entry.1 += rows;
             entry.2 += all.len() as u64;
             entry.3 = add(entry.3, hash);
+            ranges[table].extend(part.pages.map(|pages| RangeEntry {
+                file: part.path.clone(),
+                pages,
+                rows,
+                bytes: all.len() as u64,
+                content: hash,
+            }));
         }
         data.insert(part.path.clone(), all);
     }
     snapshot.close().await?;
-    let tables = facts
-        .tables
-        .iter()
-        .zip(found)
-        .map(|(table, (files, rows, bytes, content))| {
+    let tables = facts.tables.iter().zip(found).zip(ranges).map(
+        |((table, (files, rows, bytes, content)), ranges)| {
             let (rows, content) = table.counted.unwrap_or((rows, content));
             TableEntry {
                 schema: table.schema.clone(),
@@ -84,8 +114,11 @@ pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried,
                 rows,
                 bytes,
                 content,
+                storage: table.storage.clone(),
+                ranges: table.storage.iter().flat_map(|_| ranges.clone()).collect(),
             }
-        });
+        },
+    );
     let schema: BTreeMap<String, Bytes> = facts.files.iter().cloned().collect();
     let mut files: Vec<FileEntry> = schema
         .iter()
@@ -118,6 +151,7 @@ pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried,
             database: facts.database.clone(),
             encoding: facts.encoding.clone(),
             details: facts.details.clone(),
+            lineage: facts.lineage.clone(),
         },
         chunking: Chunking {
             algorithm: "fastcdc".to_owned(),
@@ -132,6 +166,8 @@ pub async fn take(source: &dyn Source, selection: &Selection) -> Result<Carried,
     };
     Ok(Carried {
         manifest,
+        all_read_because: facts.all_read_because.clone(),
+        skipped,
         schema,
         data,
     })

@@ -263,6 +263,9 @@ pub(crate) enum DirectCommand {
         /// what that chain's full holds. Where there is no usable chain a full is taken.
         #[arg(long, value_name = "KIND", default_value = "full")]
         kind: Kind,
+        /// Read every row, also where page ranges of PostgreSQL tables are proven unchanged.
+        #[arg(long)]
+        read_all: bool,
         /// Parallel connections to PostgreSQL.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
         connections: u32,

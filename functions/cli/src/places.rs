@@ -30,11 +30,13 @@ pub(crate) fn source(
     from: &str,
     connections: u32,
     pg_dump: &str,
+    read_all: bool,
 ) -> Result<Box<dyn Source>, CliError> {
     if is_postgres(from) {
         let mut options = PostgresOptions::from_url(from)?;
         options.connections = connections as usize;
         options.pg_dump = pg_dump.into();
+        options.skip_unchanged = !read_all;
         return Ok(Box::new(PostgresSource::new(options)));
     }
     let path = from.strip_prefix("sqlite:").unwrap_or(from);

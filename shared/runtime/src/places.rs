@@ -78,6 +78,7 @@ impl Aws {
                 ca_file,
                 pg_dump,
                 connections,
+                skip_unchanged,
             } => {
                 let mut options = PostgresOptions::new(host, database, user);
                 options.port = *port;
@@ -91,6 +92,7 @@ impl Aws {
                 options.ca_file = ca_file.as_ref().map(Into::into);
                 options.pg_dump = pg_dump.into();
                 options.connections = *connections as usize;
+                options.skip_unchanged = *skip_unchanged;
                 Ok(Box::new(PostgresSource::new(options)))
             }
         }

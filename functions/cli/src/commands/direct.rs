@@ -43,11 +43,12 @@ pub(crate) async fn direct(
             include,
             exclude,
             kind,
+            read_all,
             connections,
             pg_dump,
             zstd_level,
         } => {
-            let source = places::source(&from, connections, &pg_dump)?;
+            let source = places::source(&from, connections, &pg_dump, read_all)?;
             let selection = places::selection(&scope, &include, &exclude)?;
             let (store, password) = places::location(&at, aws, true).await?;
             let now = Utc::now();

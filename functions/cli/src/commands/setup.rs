@@ -80,6 +80,7 @@ fn postgres(url: &str, setup: &Setup) -> Result<SourceConfig, CliError> {
         ca_file: None,
         pg_dump: "pg_dump".to_owned(),
         connections: 2,
+        skip_unchanged: true,
     })
 }
 

@@ -68,6 +68,7 @@ fn write_source(out: &mut String, source: &SourceConfig) -> std::fmt::Result {
             ca_file,
             pg_dump,
             connections,
+            skip_unchanged,
         } => {
             writeln!(out, "kind = \"postgresql\"")?;
             writeln!(out, "host = {}", quoted(host))?;
@@ -84,7 +85,11 @@ fn write_source(out: &mut String, source: &SourceConfig) -> std::fmt::Result {
                 writeln!(out, "ca_file = {}", quoted(ca_file))?;
             }
             writeln!(out, "pg_dump = {}", quoted(pg_dump))?;
-            writeln!(out, "connections = {connections}")
+            writeln!(out, "connections = {connections}")?;
+            match skip_unchanged {
+                true => Ok(()),
+                false => writeln!(out, "skip_unchanged = false"),
+            }
         }
         SourceConfig::Sqlite { path } => {
             writeln!(out, "kind = \"sqlite\"")?;

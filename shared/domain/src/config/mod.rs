@@ -83,12 +83,20 @@ pub enum SourceConfig {
         pg_dump: String,
         /// Parallel connections, 1 to 64.
         connections: u32,
+        /// Whether page ranges that are proven unchanged are left unread by incrementals and
+        /// differentials, and every backup leaves a witness for that in the server's commit log.
+        #[serde(default = "yes")]
+        skip_unchanged: bool,
     },
     /// An SQLite database file.
     Sqlite {
         /// Its path.
         path: String,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// As libpq's `sslmode`, with the same meanings.

@@ -71,6 +71,7 @@ fn postgresql(section: Section<'_, '_>) -> Option<SourceConfig> {
     let ca_file = section.text("ca_file");
     let pg_dump = section.text("pg_dump");
     let connections = section.number("connections", 1..=CONNECTIONS_MAX);
+    let skip_unchanged = section.boolean("skip_unchanged");
     section.finish();
     let host = host?.value.to_owned();
     Some(SourceConfig::Postgresql {
@@ -82,6 +83,7 @@ fn postgresql(section: Section<'_, '_>) -> Option<SourceConfig> {
         ca_file: ca_file.map(|path| path.value.to_owned()),
         pg_dump: pg_dump.map_or("pg_dump", |path| path.value).to_owned(),
         connections: connections.unwrap_or(CONNECTIONS),
+        skip_unchanged: skip_unchanged.unwrap_or(true),
         host,
     })
 }

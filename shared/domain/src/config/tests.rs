@@ -127,6 +127,7 @@ fn what_is_left_out_has_the_documented_defaults() {
         ca_file: None,
         pg_dump: "pg_dump".to_owned(),
         connections: 2,
+        skip_unchanged: true,
     };
     assert_eq!(config.sources[&"pg".parse().unwrap()], expected);
 }
@@ -241,6 +242,7 @@ fn setup_options() -> Vec<SetupOptions> {
         ca_file: Some("/etc/ca.pem".to_owned()),
         pg_dump: "/usr/lib/postgresql/15/bin/pg_dump".to_owned(),
         connections: 4,
+        skip_unchanged: false,
     };
     let bucket = LocationConfig::S3 {
         bucket: "my-backups".to_owned(),

@@ -12,6 +12,7 @@ mod kinds;
 mod pruning;
 mod restoring;
 mod server;
+mod skipping;
 mod takeovers;
 mod under_load;
 mod verifying;

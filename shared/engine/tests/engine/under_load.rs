@@ -15,6 +15,7 @@ use logisedge_engine::Progress;
 use logisedge_engine::backup::{Order, Taken, take_on};
 use logisedge_engine::base::{choose_at, look, open_source};
 use logisedge_engine::restore;
+use logisedge_sources::Source;
 use logisedge_sources::postgres::PostgresTarget;
 use logisedge_storage::{FolderStore, ObjectStore};
 
@@ -60,7 +61,11 @@ async fn transfer(url: String, seed: u64, stop: Arc<AtomicBool>, done: Arc<Atomi
     connection.await.unwrap().unwrap();
 }
 
-async fn back_up(database: &Database, store: &Arc<dyn ObjectStore>, kind: Kind) -> Taken {
+pub(crate) async fn back_up(
+    source: &dyn Source,
+    store: &Arc<dyn ObjectStore>,
+    kind: Kind,
+) -> Taken {
     let now = Utc::now();
     let name = scope("everything");
     let order = Order {
@@ -85,8 +90,7 @@ async fn back_up(database: &Database, store: &Arc<dyn ObjectStore>, kind: Kind) 
     let choice = choose_at(store, &password, &wanted, now).await.unwrap();
     let basis = look(store, &password, order.options, &order.scope, choice);
     let basis = basis.await.unwrap();
-    let source = database.source();
-    let (snapshot, basis) = open_source(&source, &order.scope, basis).await.unwrap();
+    let (snapshot, basis) = open_source(source, &order.scope, basis).await.unwrap();
     let progress = Progress::new();
     let taken = take_on(
         snapshot,
@@ -129,7 +133,7 @@ async fn every_snapshot_taken_under_load_has_the_exact_sum() {
         if began.elapsed() > WRITTEN_FOR && taken.len() >= kinds.len() {
             break;
         }
-        taken.push(back_up(&database, &store, kind).await);
+        taken.push(back_up(&database.source(), &store, kind).await);
         // Chains are named by the second.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

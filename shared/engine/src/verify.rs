@@ -15,9 +15,7 @@ use logisedge_domain::manifest::{MANIFEST_VERSION, Manifest, RowFormat, TableEnt
 use logisedge_domain::requests::Requests;
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_repository::check::{CheckProgress, CheckReport, check_snapshot};
-use logisedge_repository::{
-    BlobId, FileNode, Options, Password, Reader, Repository, RepositoryErrorKind,
-};
+use logisedge_repository::{BlobId, FileNode, Options, Password, Repository, RepositoryErrorKind};
 use logisedge_sources::{RowFold, RowHasher, RowPiece, add};
 use logisedge_storage::{Counting, ObjectStore, Prefixed};
 use serde::Serialize;
@@ -58,7 +56,7 @@ impl Verification {
 
 /// Bytes of unfinished rows that a verification keeps in all. Beyond it a file's rows are counted by
 /// reading the file again, in order.
-const FRAGMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+const FRAGMENTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The pieces of the rows' files, by blob. None: an unfinished row is too long to keep, or too many
 /// are kept already.
@@ -111,10 +109,9 @@ pub async fn verify(
     let mut findings = std::mem::take(&mut report.findings);
     let mut rows = 0;
     let mut tables = 0;
-    match manifest_of(&repository, &report).await? {
+    match manifest_of(&report).await? {
         Ok(manifest) => {
             let comparing = Comparing {
-                repository: &repository,
                 report: &report,
                 pieces,
             };
@@ -158,10 +155,7 @@ fn disagrees(object: &str, detail: impl Into<String>) -> Finding {
 
 /// The manifest, or what is wrong with it. A store that does not answer is an error and no finding: it
 /// says nothing of the snapshot.
-async fn manifest_of(
-    repository: &Repository,
-    report: &CheckReport,
-) -> Result<Result<Manifest, Finding>, EngineError> {
+async fn manifest_of(report: &CheckReport) -> Result<Result<Manifest, Finding>, EngineError> {
     let Some((_, node)) = report.files.iter().find(|(path, _)| path == MANIFEST_PATH) else {
         return Ok(Err(Finding {
             kind: FindingKind::TreeBroken,
@@ -169,12 +163,9 @@ async fn manifest_of(
             detail: "the snapshot has no readable manifest".to_owned(),
         }));
     };
-    let read = async {
-        let reader = repository.reader(repository.load_index().await?);
-        reader
-            .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX)
-            .await
-    };
+    let read = report
+        .reader
+        .read_small_node(node, MANIFEST_PATH, MANIFEST_BYTES_MAX);
     match read.await {
         Ok(text) => Ok(parse_manifest(&text).map_err(|detail| disagrees(MANIFEST_PATH, detail))),
         Err(error) => match error.finding() {
@@ -201,7 +192,6 @@ pub(crate) fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
 }
 
 struct Comparing<'a> {
-    repository: &'a Repository,
     report: &'a CheckReport,
     pieces: HashMap<BlobId, Option<RowPiece>>,
 }
@@ -296,7 +286,7 @@ impl Comparing<'_> {
         &self,
         node: &FileNode,
     ) -> Result<(u64, logisedge_domain::manifest::ContentHash, u64), EngineError> {
-        let reader: Reader = self.repository.reader(self.repository.load_index().await?);
+        let reader = &self.report.reader;
         let (sink, mut pieces) = mpsc::channel::<Bytes>(4);
         let counting = tokio::task::spawn_blocking(move || {
             let mut hasher = RowHasher::default();

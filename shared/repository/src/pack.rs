@@ -165,6 +165,16 @@ impl HeaderFault {
 
 /// Reads the header of a whole pack.
 pub(crate) fn read_header(pack: &[u8], cipher: &Cipher) -> Result<Vec<PackedBlob>, HeaderFault> {
+    read_tail(pack, 0, cipher)
+}
+
+/// Reads the header of a pack whose first `before` bytes are not at hand.
+pub(crate) fn read_tail(
+    tail: &[u8],
+    before: u64,
+    cipher: &Cipher,
+) -> Result<Vec<PackedBlob>, HeaderFault> {
+    let pack = tail;
     let (rest, length) = pack
         .split_last_chunk::<LENGTH_BYTES>()
         .ok_or(HeaderFault::Length {
@@ -183,7 +193,7 @@ pub(crate) fn read_header(pack: &[u8], cipher: &Cipher) -> Result<Vec<PackedBlob
     let header = cipher.open(&mut sealed).map_err(|_| HeaderFault::Mac)?;
     let blobs = decode_header(header).map_err(HeaderFault::Content)?;
     let content: u64 = blobs.iter().map(|blob| u64::from(blob.length)).sum();
-    if content != start as u64 {
+    if content != before + start as u64 {
         return Err(HeaderFault::Content(
             "its blobs do not fill the pack exactly",
         ));

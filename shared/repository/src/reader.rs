@@ -1,6 +1,7 @@
 //! Reading files back: in order, ahead of their consumer, every blob checked.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -19,9 +20,11 @@ use crate::unpacked::BlobOpener;
 use crate::writer::off_runtime;
 
 /// Plaintext that one request asks for at most, unless a single blob is bigger.
-const RANGE_PLAIN_BYTES: u64 = 4 << 20;
-/// Requests ahead of the consumer. Memory of a file being read: about this many ranges' plaintext.
-const RANGES_AHEAD: usize = 4;
+const RANGE_PLAIN_BYTES_MAX: u64 = 4 << 20;
+/// Requests that one file has under way at most.
+const RANGES_AHEAD_MAX: u64 = 8;
+/// Memory of a file that is being read, unless [`Reader::with_memory`] says otherwise.
+const MEMORY_BYTES: u64 = 24 << 20;
 /// Deepest nesting of directories that is followed: deeper than any file system restores.
 pub(crate) const DEPTH_MAX: usize = 256;
 
@@ -39,6 +42,32 @@ pub struct FileNode {
 pub struct Reader {
     repository: Repository,
     index: Index,
+    openers: Arc<Openers>,
+    memory_bytes: u64,
+}
+
+/// Those that no thread uses at the moment: each holds a context of zstd's.
+#[derive(Default)]
+struct Openers(Mutex<Vec<BlobOpener>>);
+
+impl Openers {
+    fn take(&self) -> std::io::Result<BlobOpener> {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.map_or_else(BlobOpener::new, Ok)
+    }
+
+    fn give_back(&self, opener: BlobOpener) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(opener);
+    }
+}
+
+impl std::fmt::Debug for Openers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Openers(…)")
+    }
 }
 
 /// Blobs of one pack that lie one after another.
@@ -51,7 +80,52 @@ struct Range {
 
 impl Reader {
     pub(crate) fn new(repository: Repository, index: Index) -> Self {
-        Self { repository, index }
+        Self {
+            repository,
+            index,
+            openers: Arc::default(),
+            memory_bytes: MEMORY_BYTES,
+        }
+    }
+
+    /// Bounds the memory of each file that is being read: what was asked for and what was not yet
+    /// taken. A file whose blobs are larger than half of it is read blob by blob.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Fails where a pack that these files need is not there, or ends before what they need of it.
+    /// Reads no pack: it costs a listing, one request a thousand packs on S3.
+    pub async fn check_packs(
+        &self,
+        files: impl IntoIterator<Item = &FileNode>,
+    ) -> Result<(), RepositoryError> {
+        let mut needed = BTreeMap::new();
+        for id in files.into_iter().flat_map(|file| &file.content) {
+            let location = self.locate(BlobKind::Data, id)?;
+            let end = u64::from(location.offset) + u64::from(location.length);
+            let needed = needed.entry(layout::pack(&location.pack)).or_insert(end);
+            *needed = end.max(*needed);
+        }
+        let packs = needed.len();
+        for meta in self.repository.store().list(layout::DATA).await? {
+            if needed.get(&meta.key).is_some_and(|end| meta.bytes > *end) {
+                needed.remove(&meta.key);
+            }
+        }
+        let Some((first, _)) = needed.first_key_value() else {
+            return Ok(());
+        };
+        Err(RepositoryError::damaged(
+            FindingKind::Missing,
+            first.clone(),
+            format!(
+                "it is not there or too short, as {} of the {packs} packs that are needed",
+                needed.len()
+            ),
+        ))
     }
 
     /// Every regular file of a snapshot by its absolute path, sorted by it. Other kinds of
@@ -171,7 +245,7 @@ impl Reader {
         Ok(whole.freeze())
     }
 
-    /// Sends a file's bytes in order, a blob a message, reading a few requests ahead. Every blob is
+    /// Sends a file's bytes in order, a blob a message, reading some requests ahead. Every blob is
     /// authenticated and hashed before it is sent. Fails with `Aborted` when `sink` is closed; the
     /// bytes that were sent before a failure are good, but not all.
     pub async fn read_file(
@@ -196,9 +270,10 @@ impl Reader {
                 message,
             ));
         }
+        let ahead = self.memory_bytes / (2 * self.range_plain_bytes());
         let mut read = futures_util::stream::iter(ranges)
             .map(|range| self.fetch(range))
-            .buffered(RANGES_AHEAD);
+            .buffered(ahead.clamp(1, RANGES_AHEAD_MAX) as usize);
         while let Some(blobs) = read.next().await {
             for blob in blobs? {
                 sink.send(blob).await.map_err(|_| {
@@ -236,8 +311,15 @@ impl Reader {
         })
     }
 
+    /// A range under way holds what is stored and its plaintext, together up to twice as much. Three
+    /// at a time keep a store with a long way to it busy.
+    fn range_plain_bytes(&self) -> u64 {
+        (self.memory_bytes / 6).clamp(1, RANGE_PLAIN_BYTES_MAX)
+    }
+
     fn ranges(&self, content: &[BlobId]) -> Result<Vec<Range>, RepositoryError> {
         let mut ranges: Vec<Range> = Vec::new();
+        let plain_bytes_max = self.range_plain_bytes();
         let mut plain_bytes = 0;
         for id in content {
             let location = self.locate(BlobKind::Data, id)?;
@@ -247,7 +329,7 @@ impl Reader {
                 Some(range)
                     if range.first.pack == location.pack
                         && range.end == u64::from(location.offset)
-                        && plain_bytes <= RANGE_PLAIN_BYTES =>
+                        && plain_bytes <= plain_bytes_max =>
                 {
                     range.end = end;
                     range.blobs.push((*id, location));
@@ -275,6 +357,7 @@ impl Reader {
             .await
             .map_err(|error| missing(error, &key))?;
         let cipher = Arc::clone(self.repository.cipher());
+        let openers = Arc::clone(&self.openers);
         off_runtime(move || {
             let damaged = |kind, id: &BlobId, detail: String| {
                 RepositoryError::damaged(
@@ -283,7 +366,7 @@ impl Reader {
                     format!("blob {}: {detail}", id.short()),
                 )
             };
-            let mut opener = BlobOpener::new().map_err(|e| {
+            let mut opener = openers.take().map_err(|e| {
                 RepositoryError::new(
                     RepositoryErrorKind::Unsupported,
                     "read",
@@ -312,6 +395,7 @@ impl Reader {
                     .map_err(|fault| damaged(fault.kind, id, fault.detail))?;
                 blobs.push(Bytes::from(plaintext));
             }
+            openers.give_back(opener);
             Ok(blobs)
         })
         .await

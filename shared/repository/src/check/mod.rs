@@ -6,6 +6,7 @@
 mod crafted;
 mod objects;
 mod packs;
+mod streamed;
 mod trees;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +17,13 @@ use logisedge_domain::id::SnapshotId;
 use crate::error::RepositoryError;
 use crate::id::BlobId;
 use crate::layout;
-use crate::reader::FileNode;
+use crate::reader::{FileNode, Reader};
 use crate::repository::{Repository, decode_json, get};
 use crate::snapshot::Snapshot;
 use crate::unpacked::Fault;
 
-/// Packs that are read and checked at the same time: this many packs are in memory at most.
-const PACKS_AT_ONCE: usize = 3;
+/// Most packs that are read and checked at the same time.
+const PACKS_AT_ONCE_MAX: usize = 8;
 
 /// Called with each good data blob's id and plaintext, on worker threads, in no order. A blob comes
 /// again where it is stored more than once, and blobs of the same packs that only other snapshots
@@ -44,7 +45,7 @@ pub struct CheckProgress {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CheckReport {
     /// What is wrong, sorted. Empty, or nothing of it [damage](FindingKind::is_damage): the
     /// snapshot restores.
@@ -59,11 +60,17 @@ pub struct CheckReport {
     pub snapshot: Option<Snapshot>,
     /// Its files by absolute path, as far as its trees can be read.
     pub files: Vec<(String, FileNode)>,
+    /// Reads these files, as far as the index can be read.
+    pub reader: Reader,
 }
 
 /// Checks one snapshot and what lies beside it in its chain.
 ///
-/// Memory: three packs, the index, and the trees of the packs that hold this snapshot's trees.
+/// Packs are read in pieces, one for every core and one more at the same time, so that each core has
+/// something to do while another piece is on its way.
+///
+/// Memory: about 8 MiB for each pack that is being read, the index twice, and the trees of the packs
+/// that hold this snapshot's trees. A damaged pack is read again, whole, to tell what is wrong.
 ///
 /// # Errors
 /// Only when it cannot check at all: the store fails, or a worker panics. All damage is findings.
@@ -79,9 +86,17 @@ pub async fn check_snapshot(
     objects::check_keys(repository, &listed, &findings).await?;
     let catalogue = objects::read_index_files(repository, &listed, &findings).await?;
     objects::find_unreferenced(&listed, &catalogue, &findings);
+    let reader = repository.reader(catalogue.index.clone());
 
     let snapshot = read_snapshot(repository, snapshot, &findings).await?;
-    let packs = packs::PackCheck::new(repository, catalogue, &findings, on_blob, on_progress);
+    let packs = packs::PackCheck::new(
+        repository,
+        catalogue,
+        &listed,
+        &findings,
+        on_blob,
+        on_progress,
+    );
     let mut files = Vec::new();
     if let Some(snapshot) = &snapshot {
         files = trees::walk(snapshot.tree, &packs, &findings).await?;
@@ -94,6 +109,7 @@ pub async fn check_snapshot(
         bytes_read: packs.bytes_read(),
         snapshot,
         files,
+        reader,
     })
 }
 

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
 use logisedge_domain::finding::{Finding, FindingKind};
+use logisedge_storage::ObjectMeta;
 
 use super::objects::Catalogue;
-use super::{CheckProgress, Findings, OnBlob, OnProgress, PACKS_AT_ONCE};
+use super::streamed::{Benches, Streams};
+use super::{CheckProgress, Findings, OnBlob, OnProgress, PACKS_AT_ONCE_MAX};
 use crate::error::RepositoryError;
 use crate::id::{BlobId, IdMap, PackId, sha256};
 use crate::index::{BlobKind, Index};
-use crate::layout;
+use crate::layout::{self, ObjectName};
 use crate::pack::{HeaderFault, PackedBlob, pack_bytes, read_header};
 use crate::reader::FileNode;
 use crate::repository::{Repository, get};
@@ -26,10 +28,10 @@ pub(super) type Trees = IdMap<BlobId, Vec<u8>>;
 
 /// Checks packs, each once.
 pub(super) struct PackCheck<'a> {
-    repository: &'a Repository,
-    catalogue: Arc<Catalogue>,
+    streams: Streams,
+    /// Bytes of the packs that are there.
+    listed: IdMap<PackId, u64>,
     findings: &'a Findings,
-    on_blob: OnBlob,
     on_progress: OnProgress,
     checked: Mutex<BTreeSet<PackId>>,
     packs_needed: AtomicU64,
@@ -47,17 +49,28 @@ struct Outcome {
 
 impl<'a> PackCheck<'a> {
     pub(super) fn new(
-        repository: &'a Repository,
+        repository: &Repository,
         catalogue: Catalogue,
+        listed: &[ObjectMeta],
         findings: &'a Findings,
         on_blob: OnBlob,
         on_progress: OnProgress,
     ) -> Self {
+        let listed = listed.iter().filter_map(|meta| {
+            let ObjectName::Pack(id) = ObjectName::of(&meta.key) else {
+                return None;
+            };
+            Some((id, meta.bytes))
+        });
         Self {
-            repository,
-            catalogue: Arc::new(catalogue),
+            streams: Streams {
+                repository: repository.clone(),
+                catalogue: Arc::new(catalogue),
+                on_blob,
+                benches: Arc::new(Benches::default()),
+            },
+            listed: listed.collect(),
             findings,
-            on_blob,
             on_progress,
             checked: Mutex::default(),
             packs_needed: AtomicU64::new(0),
@@ -68,7 +81,7 @@ impl<'a> PackCheck<'a> {
     }
 
     pub(super) fn index(&self) -> &Index {
-        &self.catalogue.index
+        &self.streams.catalogue.index
     }
 
     pub(super) fn packs_done(&self) -> u64 {
@@ -102,9 +115,10 @@ impl<'a> PackCheck<'a> {
             );
             self.packs_needed.store(all.len() as u64, Ordering::Relaxed);
         }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         futures_util::stream::iter(needed)
             .map(|pack| self.check(pack))
-            .buffer_unordered(PACKS_AT_ONCE)
+            .buffer_unordered(PACKS_AT_ONCE_MAX.min(cores + 1))
             .try_for_each(async |_| Ok(()))
             .await
     }
@@ -143,23 +157,15 @@ impl<'a> PackCheck<'a> {
             self.packs_needed
                 .fetch_max(checked.len() as u64, Ordering::Relaxed);
         }
-        let key = layout::pack(&id);
-        let Some(pack) = self
-            .findings
-            .keep(get(&**self.repository.store(), &key).await)?
-        else {
-            return Ok(Trees::default());
+        let listed = self.listed.get(&id).copied().unwrap_or(0);
+        let (bytes, trees, blobs) = match self.streams.read(id, listed).await? {
+            Some(sound) => (listed, sound.trees, sound.blobs),
+            None => match self.examine(id).await? {
+                Some((bytes, outcome)) => (bytes, outcome.trees, outcome.blobs_good),
+                None => return Ok(Trees::default()),
+            },
         };
-        let bytes = pack.len() as u64;
-        let catalogue = Arc::clone(&self.catalogue);
-        let cipher = Arc::clone(self.repository.cipher());
-        let on_blob = Arc::clone(&self.on_blob);
-        let outcome = off_runtime(move || examine(id, pack, &catalogue, &cipher, &on_blob)).await?;
-        for finding in outcome.findings {
-            self.findings.push(finding);
-        }
-        self.blobs_good
-            .fetch_add(outcome.blobs_good, Ordering::Relaxed);
+        self.blobs_good.fetch_add(blobs, Ordering::Relaxed);
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
         let packs_done = self.packs_done.fetch_add(1, Ordering::Relaxed) + 1;
         (self.on_progress)(CheckProgress {
@@ -167,7 +173,29 @@ impl<'a> PackCheck<'a> {
             packs_done,
             pack_bytes: bytes,
         });
-        Ok(outcome.trees)
+        Ok(trees)
+    }
+
+    /// Finds out what is wrong with a pack. None: it is not there.
+    async fn examine(&self, id: PackId) -> Result<Option<(u64, Outcome)>, RepositoryError> {
+        let Streams {
+            repository,
+            catalogue,
+            on_blob,
+            ..
+        } = self.streams.clone();
+        let got = get(&**repository.store(), &layout::pack(&id)).await;
+        let Some(pack) = self.findings.keep(got)? else {
+            return Ok(None);
+        };
+        let bytes = pack.len() as u64;
+        let cipher = Arc::clone(repository.cipher());
+        let mut outcome =
+            off_runtime(move || examine(id, pack, &catalogue, &cipher, &on_blob)).await?;
+        for finding in outcome.findings.drain(..) {
+            self.findings.push(finding);
+        }
+        Ok(Some((bytes, outcome)))
     }
 }
 

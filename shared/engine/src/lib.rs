@@ -11,6 +11,7 @@ pub mod base;
 pub mod configure;
 pub mod dispatch;
 mod error;
+mod loads;
 mod progress;
 pub mod prune;
 pub mod rebuild;

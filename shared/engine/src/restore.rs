@@ -16,14 +16,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::backup::MANIFEST_PATH;
+use crate::loads::{self, Load};
 use crate::verify::{MANIFEST_BYTES_MAX, parse_manifest};
 use crate::{EngineError, EngineErrorKind, Progress};
 
 /// How large a schema section may be, in bytes.
 const SCHEMA_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// Buffers that wait between a file's reader and the target.
-const BUFFERS_QUEUED_MAX: usize = 4;
+/// Blobs that wait between a file's reader and the target.
+const BLOBS_QUEUED_MAX: usize = 2;
+
+/// Memory of all the files that are read at the same time, in bytes.
+const MEMORY_BYTES: u64 = 40 * 1024 * 1024;
 
 /// A snapshot, opened for reading.
 pub struct Opened {
@@ -113,6 +117,10 @@ pub async fn open(
     })
 }
 
+fn lacks(path: &str) -> EngineError {
+    damaged(format!("the manifest names {path}, the snapshot lacks it"))
+}
+
 fn damaged(message: String) -> EngineError {
     EngineError::new(EngineErrorKind::Damaged, message)
 }
@@ -136,14 +144,18 @@ impl Opened {
                 ),
             ));
         }
+        // Before anything is removed: what was there may be better than what cannot be read.
+        self.reader.check_packs(self.files.values()).await?;
         let (rows, small) = self.split();
         let mut schema = BTreeMap::new();
         for file in small {
             schema.insert(file.path.clone(), self.read_small(&file.path).await?);
         }
-        progress.expect(rows.iter().map(|file| file.bytes).sum(), rows.len() as u64);
+        let loads = loads::plan(&self.manifest, &rows, &self.files, &*target).map_err(lacks)?;
+        let bytes = rows.iter().map(|file| file.bytes).sum();
+        progress.expect(bytes, loads.len() as u64);
         target.begin(&self.manifest, &schema, overwrite).await?;
-        let bytes = self.load(&target, rows, progress).await?;
+        self.load(&target, loads, progress).await?;
         target.finish(&self.manifest, &schema).await?;
         let restoring = stopwatch.elapsed();
 
@@ -196,42 +208,36 @@ impl Opened {
     }
 
     fn node(&self, path: &str) -> Result<&FileNode, EngineError> {
-        self.files
-            .get(path)
-            .ok_or_else(|| damaged(format!("the manifest names {path}, the snapshot lacks it")))
+        self.files.get(path).ok_or_else(|| lacks(path))
     }
 
     async fn load(
         &self,
         target: &Arc<dyn Target>,
-        mut files: Vec<&FileEntry>,
+        loads: Vec<Load>,
         progress: &Progress,
-    ) -> Result<u64, EngineError> {
+    ) -> Result<(), EngineError> {
         let parallelism = target.parallelism().max(1);
-        if parallelism > 1 {
-            // The longest first, so that it does not end alone.
-            files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
-        }
         let manifest = Arc::new(self.manifest.clone());
-        let mut waiting = files.into_iter();
+        let reader = self
+            .reader
+            .clone()
+            .with_memory(MEMORY_BYTES / parallelism as u64);
+        let mut waiting = loads.into_iter();
         let mut loading = JoinSet::new();
-        let mut bytes = 0;
         loop {
             while loading.len() < parallelism {
-                let Some(file) = waiting.next() else { break };
-                bytes += file.bytes;
-                let node = self.node(&file.path)?.clone();
-                loading.spawn(load_file(
+                let Some(load) = waiting.next() else { break };
+                loading.spawn(load_rows(
                     target.clone(),
                     manifest.clone(),
-                    self.reader.clone(),
-                    node,
-                    file.clone(),
+                    reader.clone(),
+                    load,
                     progress.clone(),
                 ));
             }
             match loading.join_next().await {
-                None => return Ok(bytes),
+                None => return Ok(()),
                 Some(done) => done.map_err(EngineError::panicked)??,
             }
             progress.add_part();
@@ -262,15 +268,14 @@ impl Opened {
     }
 }
 
-async fn load_file(
+async fn load_rows(
     target: Arc<dyn Target>,
     manifest: Arc<Manifest>,
     reader: Reader,
-    node: FileNode,
-    file: FileEntry,
+    load: Load,
     progress: Progress,
 ) -> Result<(), EngineError> {
-    let (sink, mut from_reader) = mpsc::channel::<Bytes>(BUFFERS_QUEUED_MAX);
+    let (sink, mut from_reader) = mpsc::channel::<Bytes>(BLOBS_QUEUED_MAX);
     let (to_target, content) = mpsc::channel::<Bytes>(1);
     let counting = async move {
         while let Some(piece) = from_reader.recv().await {
@@ -282,12 +287,13 @@ async fn load_file(
         }
     };
     let restoring = RestoreFile {
-        path: file.path,
-        bytes: file.bytes,
+        path: load.path,
+        bytes: load.node.bytes,
+        is_whole_table: load.is_whole_table,
         content,
     };
     let (read, (), loaded) = tokio::join!(
-        reader.read_file(&node, sink),
+        reader.read_file(&load.node, sink),
         counting,
         target.load(&manifest, restoring)
     );

@@ -123,10 +123,12 @@ pub trait SourceSnapshot: Send + Sync {
 
 /// A file of a snapshot on its way into a target.
 pub struct RestoreFile {
-    /// Its path, absolute inside the snapshot.
+    /// Its path, absolute inside the snapshot. Of several files that come as one: the first's.
     pub path: String,
     /// Its length in bytes, as the manifest says.
     pub bytes: u64,
+    /// Whether it holds all rows of its table.
+    pub is_whole_table: bool,
     /// Its content in order. The channel closing early means that the reader failed, and the
     /// restore must not be taken for whole: count the bytes.
     pub content: mpsc::Receiver<Bytes>,
@@ -158,6 +160,12 @@ pub trait Target: Debug + Send + Sync {
 
     /// How many files may be loaded at the same time with profit.
     fn parallelism(&self) -> usize;
+
+    /// Whether the files of a table may come one after another as one, which keeps its rows together
+    /// and in order.
+    fn takes_whole_tables(&self) -> bool {
+        false
+    }
 
     /// Loads one file of rows, or the database file. Can be called for several files at a time.
     async fn load(&self, manifest: &Manifest, file: RestoreFile) -> Result<(), SourceError>;

@@ -149,6 +149,7 @@ async fn content_that_ends_early_leaves_nothing() {
         let file = logisedge_sources::RestoreFile {
             path,
             bytes: 5,
+            is_whole_table: true,
             content,
         };
         let error = target.load(&carried.manifest, file).await.unwrap_err();

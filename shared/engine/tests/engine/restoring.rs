@@ -205,6 +205,69 @@ async fn a_restore_that_fails_half_way_leaves_the_target_as_it_was() {
     }
 }
 
+/// A target that holds something, and whose `begin` would remove it.
+#[derive(Debug)]
+struct Dear;
+
+#[async_trait]
+impl Target for Dear {
+    async fn state(&self) -> Result<TargetState, SourceError> {
+        Ok(TargetState::Occupied("all that is dear".to_owned()))
+    }
+
+    async fn begin(
+        &self,
+        _: &Manifest,
+        _: &BTreeMap<String, Bytes>,
+        _: bool,
+    ) -> Result<(), SourceError> {
+        panic!("what was there is gone");
+    }
+
+    fn parallelism(&self) -> usize {
+        1
+    }
+
+    async fn load(&self, _: &Manifest, _: RestoreFile) -> Result<(), SourceError> {
+        unreachable!("it was not begun")
+    }
+
+    async fn finish(&self, _: &Manifest, _: &BTreeMap<String, Bytes>) -> Result<(), SourceError> {
+        unreachable!("it was not begun")
+    }
+
+    async fn read_back(
+        &self,
+        _: &Manifest,
+    ) -> Result<Option<Vec<(u64, ContentHash)>>, SourceError> {
+        unreachable!("it was not begun")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_removed_for_a_snapshot_whose_packs_are_missing() {
+    let world = World::new().await;
+    let record = world.back_up("customers").await;
+    let snapshot = opened(&world, &record).await;
+    // The largest pack holds rows, not directories.
+    let mut packs = files_of(&world, &record, "data");
+    packs.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
+    let pack = packs.pop().unwrap();
+    let whole = std::fs::read(&pack).unwrap();
+    for left in [Some(whole.len() / 2), None] {
+        std::fs::remove_file(&pack).unwrap();
+        if let Some(bytes) = left {
+            std::fs::write(&pack, &whole[..bytes]).unwrap();
+        }
+        let progress = Progress::new();
+        let restored = snapshot.restore(Arc::new(Dear), true, &progress);
+        let error = restored.await.unwrap_err();
+        assert_eq!(error.kind, EngineErrorKind::Damaged, "{error}");
+        let said = error.to_string();
+        assert!(said.contains("not there or too short"), "{said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_catalog_is_rebuilt_from_the_location_alone() {
     let world = World::new().await;

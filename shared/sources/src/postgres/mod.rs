@@ -3,9 +3,10 @@
 //! - `options`, `tls`, `session`, `failure`: how a server is reached, and what it says.
 //! - `source`, `checks`, `scope`, `catalog`, `dump`, `facts`, `files`, `snapshot`: backing up.
 //! - `lineage`, `storage`, `unchanged`: what need not be read again, and the proof of it.
-//! - `target`, `occupied`, `replay`, `statements`, `load`: restoring.
+//! - `target`, `occupied`, `load`, `statements`, `replay`, `post_data`, `builds`, `statistics`: restoring.
 //! - `large_objects`, `quote`: what both directions need.
 
+mod builds;
 mod catalog;
 mod checks;
 mod dump;
@@ -17,6 +18,7 @@ mod lineage;
 mod load;
 mod occupied;
 mod options;
+mod post_data;
 mod quote;
 mod replay;
 mod scope;
@@ -24,6 +26,7 @@ mod session;
 mod snapshot;
 mod source;
 mod statements;
+mod statistics;
 mod storage;
 mod target;
 mod tls;

@@ -1,5 +1,6 @@
 //! Running a snapshot's scripts, statement by statement, as psql would.
 
+use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::failure::{explain, refused};
@@ -18,44 +19,59 @@ pub(super) enum Tolerance {
     OwnersAndGrants,
 }
 
-/// Runs a script; returns what was tolerated. Each statement commits on its own: one transaction
-/// over thousands of tables would need more locks than servers usually have room for.
-pub(super) async fn run(
-    session: &Session,
-    path: &str,
-    script: &str,
-    tolerance: Tolerance,
-) -> Result<Vec<String>, SourceError> {
-    let mut tolerated = Vec::new();
-    for statement in statements(script) {
-        if unknown_setting(statement, session.version) {
-            continue;
+/// A script of a snapshot.
+pub(super) struct Script<'a> {
+    pub(super) path: &'a str,
+    pub(super) text: &'a str,
+    pub(super) tolerance: Tolerance,
+}
+
+impl Script<'_> {
+    /// Runs the script in one session; returns what was tolerated. Each statement commits on its
+    /// own: one transaction over thousands of tables would need more locks than servers usually
+    /// have room for.
+    pub(super) async fn run(&self, session: &Session) -> Result<Vec<String>, SourceError> {
+        let mut tolerated = Vec::new();
+        for statement in statements(self.text) {
+            if unknown_setting(statement, session.version) {
+                continue;
+            }
+            let done = session.client.batch_execute(statement).await;
+            tolerated.extend(self.judged(statement, done)?);
         }
-        let Err(error) = session.client.batch_execute(statement).await else {
-            continue;
+        Ok(tolerated)
+    }
+
+    /// What a statement's end means: nothing, something that is tolerated, or a failure.
+    pub(super) fn judged(
+        &self,
+        statement: &str,
+        done: Result<(), Error>,
+    ) -> Result<Option<String>, SourceError> {
+        let Err(error) = done else {
+            return Ok(None);
         };
-        if tolerance == Tolerance::OwnersAndGrants && only_rights(statement) && may_pass(&error) {
-            tolerated.push(format!(
+        let tolerant = self.tolerance == Tolerance::OwnersAndGrants;
+        if tolerant && only_rights(statement) && may_pass(&error) {
+            return Ok(Some(format!(
                 "left out: {}: {}",
                 excerpt(statement),
                 explain(&error).1
-            ));
-            continue;
+            )));
         }
         let mut error = refused(
             "run",
-            format!("{} of the snapshot", path.trim_start_matches('/')),
+            format!("{} of the snapshot", self.path.trim_start_matches('/')),
             error,
         );
         error.message = format!("{}; the statement: {}", error.message, excerpt(statement));
-        return Err(error);
+        Err(error)
     }
-    Ok(tolerated)
 }
 
 /// A setting that a newer `pg_dump` writes and an older server refuses. It guards a restore
 /// against time limits that the older server does not have.
-fn unknown_setting(statement: &str, version: u32) -> bool {
+pub(super) fn unknown_setting(statement: &str, version: u32) -> bool {
     statement == "SET transaction_timeout = 0" && version < 170_000
 }
 
@@ -72,7 +88,7 @@ fn only_rights(statement: &str) -> bool {
 }
 
 /// A role that is not there, or rights that this role lacks.
-fn may_pass(error: &tokio_postgres::Error) -> bool {
+fn may_pass(error: &Error) -> bool {
     matches!(
         error.code(),
         Some(&SqlState::UNDEFINED_OBJECT | &SqlState::INSUFFICIENT_PRIVILEGE)

@@ -28,6 +28,60 @@ pub(super) fn statements(script: &str) -> Vec<&str> {
     }
 }
 
+/// A part of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word<'a> {
+    /// A keyword or a name without quotes, as it is written.
+    Plain(&'a str),
+    /// A name in quotes, without them.
+    Quoted(String),
+    /// A text in quotes, with them.
+    Text(&'a str),
+    /// Any other single character, and numbers digit by digit.
+    Mark(char),
+}
+
+/// The words of a statement, without white space and comments.
+pub(super) fn words(statement: &str) -> Vec<Word<'_>> {
+    let (mut found, mut rest) = (Vec::new(), statement);
+    loop {
+        rest = skip_blank(rest);
+        let Some(&byte) = rest.as_bytes().first() else {
+            return found;
+        };
+        let bytes = rest.as_bytes();
+        let (word, length) = match byte {
+            b'\'' => {
+                let length = quoted(bytes, false);
+                (Word::Text(&rest[..length]), length)
+            }
+            b'"' => {
+                let length = quoted(bytes, false);
+                let inner = rest[1..length]
+                    .strip_suffix('"')
+                    .unwrap_or(&rest[1..length]);
+                (Word::Quoted(inner.replace("\"\"", "\"")), length)
+            }
+            b'$' => match dollar_quoted(bytes) {
+                1 => (Word::Mark('$'), 1),
+                length => (Word::Text(&rest[..length]), length),
+            },
+            _ if is_word_start(byte) => {
+                let length = bytes.iter().take_while(|&&b| is_word(b)).count();
+                if rest[..length].eq_ignore_ascii_case("e") && bytes.get(length) == Some(&b'\'') {
+                    let length = length + quoted(&bytes[length..], true);
+                    (Word::Text(&rest[..length]), length)
+                } else {
+                    (Word::Plain(&rest[..length]), length)
+                }
+            }
+            _ => (Word::Mark(char::from(byte)), 1),
+        };
+        found.push(word);
+        rest = &rest[length..];
+    }
+}
+
 /// Without the white space and comments at the front.
 fn skip_blank(mut text: &str) -> &str {
     loop {
@@ -206,6 +260,35 @@ mod tests {
             SELECT CASE WHEN true THEN 1 END;\n SELECT 2; -- a comment; END\nEND";
         let script = format!("{function};\nBEGIN;\nSELECT 1;\nEND;");
         assert_eq!(statements(&script), [function, "BEGIN", "SELECT 1", "END"]);
+    }
+
+    #[test]
+    fn words_are_told_apart() {
+        use Word::{Mark, Plain, Quoted, Text};
+        let statement =
+            "CREATE INDEX \"Ü \"\"x\" /* c */ ON größe.t (e'\\'', $$;$$, 'a''b') -- end";
+        assert_eq!(
+            words(statement),
+            [
+                Plain("CREATE"),
+                Plain("INDEX"),
+                Quoted("Ü \"x".to_owned()),
+                Plain("ON"),
+                Plain("größe"),
+                Mark('.'),
+                Plain("t"),
+                Mark('('),
+                Text("e'\\''"),
+                Mark(','),
+                Text("$$;$$"),
+                Mark(','),
+                Text("'a''b'"),
+                Mark(')'),
+            ]
+        );
+        for open in ["\"a", "'a", "$$a", "E'a\\", "\""] {
+            assert_eq!(words(open).len(), 1, "{open}");
+        }
     }
 
     #[test]

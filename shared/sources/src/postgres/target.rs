@@ -9,14 +9,28 @@ use futures_util::future::try_join_all;
 use logisedge_domain::manifest::{ContentHash, Manifest, RowFormat, TableEntry};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::builds::{Builds, Worker};
 use super::failure::{failed, refused};
-use super::load;
-use super::occupied;
 use super::options::PostgresOptions;
-use super::replay::{self, Tolerance};
+use super::replay::{Script, Tolerance};
 use super::session::Session;
-use super::{catalog, files, large_objects, snapshot};
+use super::statistics::Statistics;
+use super::{catalog, files, large_objects, load, occupied, post_data, snapshot};
 use crate::{RestoreFile, RowHasher, SourceError, SourceErrorKind, Target, TargetState};
+
+/// No statement of a restore waits until it is durable: what a crash of the server would undo is a
+/// restore that has not ended, and its end waits for all of it. Index builds get as much memory as
+/// half of the server's buffers give when divided among the connections, unless it is set to more.
+const SETTINGS: &str = "SET synchronous_commit = off;";
+
+/// Writes a record to the log and waits until it is durable, as the server's own settings want it,
+/// and so is everything before it.
+const DURABLE: &str = "RESET synchronous_commit; SELECT pg_logical_emit_message(true, 'logisedge-backup', 'restored')";
+
+/// As long as the server may take by itself, for those that do not let everyone write to the log.
+/// <https://www.postgresql.org/docs/current/wal-async-commit.html>
+const DURABLE_BY_ITSELF: &str =
+    "SELECT pg_sleep(3 * extract(epoch FROM current_setting('wal_writer_delay')::interval))";
 
 /// A PostgreSQL database that snapshots of PostgreSQL databases can be restored to.
 ///
@@ -64,12 +78,12 @@ impl PostgresTarget {
             .clone()
     }
 
-    /// Runs a script file on a connection of its own, because scripts change settings.
-    async fn replay(
+    /// A script of the snapshot. None where it has none and needs none.
+    fn script<'a>(
         &self,
-        path: &str,
-        schema: &BTreeMap<String, Bytes>,
-    ) -> Result<(), SourceError> {
+        path: &'a str,
+        schema: &'a BTreeMap<String, Bytes>,
+    ) -> Result<Option<Script<'a>>, SourceError> {
         let Some(script) = schema.get(path) else {
             return match path {
                 files::PRE_DATA | files::POST_DATA => Err(failed(
@@ -78,10 +92,10 @@ impl PostgresTarget {
                     self.options.place(),
                     format!("the snapshot has no {path}; it is not one of a PostgreSQL database"),
                 )),
-                _ => Ok(()),
+                _ => Ok(None),
             };
         };
-        let script = std::str::from_utf8(script).map_err(|_| {
+        let text = std::str::from_utf8(script).map_err(|_| {
             failed(
                 SourceErrorKind::Failed,
                 "read",
@@ -89,17 +103,104 @@ impl PostgresTarget {
                 "the script is not UTF-8",
             )
         })?;
-        let session = Session::open(&self.options).await?;
-        let skipped = replay::run(&session, path, script, self.tolerance).await?;
-        for warning in &skipped {
+        Ok(Some(Script {
+            path,
+            text,
+            tolerance: self.tolerance,
+        }))
+    }
+
+    /// Runs a script file on a connection of its own, because scripts change settings.
+    async fn replay(
+        &self,
+        path: &str,
+        schema: &BTreeMap<String, Bytes>,
+    ) -> Result<(), SourceError> {
+        if let Some(script) = self.script(path, schema)? {
+            let session = self.open().await?;
+            self.warn(script.run(&session).await?);
+        }
+        Ok(())
+    }
+
+    /// Runs the post-data script: indexes and keys side by side on all connections.
+    async fn build(
+        &self,
+        manifest: &Manifest,
+        schema: &BTreeMap<String, Bytes>,
+    ) -> Result<(), SourceError> {
+        let Some(script) = self.script(files::POST_DATA, schema)? else {
+            return Ok(());
+        };
+        let Some(plan) = post_data::plan(script.text) else {
+            tracing::info!("the post-data script is run in one session, statement by statement");
+            return self.replay(files::POST_DATA, schema).await;
+        };
+        let mut workers = Vec::new();
+        for _ in 0..self.parallelism().min(plan.width().max(1)) {
+            workers.push(Worker::new(self.open().await?));
+        }
+        let bytes = manifest.tables.iter().map(|table| {
+            let name = (table.schema.clone(), table.name.clone());
+            (name, table.bytes)
+        });
+        let builds = Builds {
+            script: &script,
+            plan,
+            bytes: bytes.collect(),
+            workers,
+        };
+        self.warn(builds.run().await?);
+        Ok(())
+    }
+
+    /// Runs the scripts that come after everything that is built on rows, while the other
+    /// connections gather statistics.
+    async fn settle(&self, schema: &BTreeMap<String, Bytes>) -> Result<(), SourceError> {
+        let place = self.options.place();
+        let said = |error| refused("list the tables of", &place, error);
+        let statistics = Statistics::default();
+        let session = self.open().await?;
+        statistics.add_tables(&session.client).await.map_err(said)?;
+        let scripts = async {
+            for path in [files::SEQUENCES, files::VIEWS, files::EVENT_TRIGGERS] {
+                self.replay(path, schema).await?;
+            }
+            statistics.add_views(&session.client).await.map_err(said)?;
+            statistics.gather(&session, &place).await
+        };
+        let others = (1..self.parallelism()).map(async |_| {
+            let session = self.open().await?;
+            statistics.gather(&session, &place).await
+        });
+        tokio::try_join!(scripts, try_join_all(others))?;
+        durable(&session, &place).await
+    }
+
+    fn warn(&self, left_out: Vec<String>) {
+        for warning in &left_out {
             tracing::warn!(target = %self.options.place(), "{warning}");
         }
         let mut warnings = self
             .warnings
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        warnings.extend(skipped);
-        Ok(())
+        warnings.extend(left_out);
+    }
+
+    /// A new connection, set up for restoring.
+    async fn open(&self) -> Result<Session, SourceError> {
+        let session = Session::open(&self.options).await?;
+        let settings = format!(
+            "{SETTINGS} SELECT set_config('maintenance_work_mem', greatest(\
+                pg_size_bytes(current_setting('maintenance_work_mem')), \
+                pg_size_bytes(current_setting('shared_buffers')) / {}) / 1024 || 'kB', false)",
+            2 * self.parallelism()
+        );
+        session
+            .run("set a session up on", &self.options.place(), &settings)
+            .await?;
+        Ok(session)
     }
 
     /// A connection that has nothing to do, or a new one.
@@ -111,7 +212,7 @@ impl PostgresTarget {
             .pop();
         match free {
             Some(session) if !session.client.is_closed() => Ok(session),
-            _ => Session::open(&self.options).await,
+            _ => self.open().await,
         }
     }
 
@@ -222,6 +323,15 @@ impl PostgresTarget {
     }
 }
 
+async fn durable(session: &Session, place: &str) -> Result<(), SourceError> {
+    if session.client.batch_execute(DURABLE).await.is_ok() {
+        return Ok(());
+    }
+    session
+        .run("wait for the log of", place, DURABLE_BY_ITSELF)
+        .await
+}
+
 #[async_trait]
 impl Target for PostgresTarget {
     async fn state(&self) -> Result<TargetState, SourceError> {
@@ -279,6 +389,10 @@ impl Target for PostgresTarget {
         self.options.connections.max(1)
     }
 
+    fn takes_whole_tables(&self) -> bool {
+        true
+    }
+
     async fn load(&self, manifest: &Manifest, file: RestoreFile) -> Result<(), SourceError> {
         let place = self.options.place();
         let entry = manifest
@@ -302,22 +416,17 @@ impl Target for PostgresTarget {
 
     async fn finish(
         &self,
-        _manifest: &Manifest,
+        manifest: &Manifest,
         schema: &BTreeMap<String, Bytes>,
     ) -> Result<(), SourceError> {
-        for path in [
-            files::LARGE_OBJECTS,
-            files::POST_DATA,
-            files::SEQUENCES,
-            files::VIEWS,
-            files::EVENT_TRIGGERS,
-        ] {
-            self.replay(path, schema).await?;
-        }
-        let session = self.session().await?;
-        session
-            .run("gather the statistics of", &self.options.place(), "ANALYZE")
-            .await
+        // Connections that only loaded rows would count against what the server allows.
+        self.free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clear();
+        self.replay(files::LARGE_OBJECTS, schema).await?;
+        self.build(manifest, schema).await?;
+        self.settle(schema).await
     }
 
     fn warnings(&self) -> Vec<String> {

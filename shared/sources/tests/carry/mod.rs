@@ -188,6 +188,11 @@ pub async fn give(
         let file = RestoreFile {
             path: path.clone(),
             bytes: content.len() as u64,
+            is_whole_table: carried
+                .manifest
+                .tables
+                .iter()
+                .any(|table| table.files == [path.as_str()]),
             content: pieces,
         };
         let send = async move {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::backup::MANIFEST_PATH;
-use crate::loads::{self, Load};
+use crate::loads::{self, Load, Takes};
 use crate::verify::{MANIFEST_BYTES_MAX, parse_manifest};
 use crate::{EngineError, EngineErrorKind, Progress};
 
@@ -151,7 +151,11 @@ impl Opened {
         for file in small {
             schema.insert(file.path.clone(), self.read_small(&file.path).await?);
         }
-        let loads = loads::plan(&self.manifest, &rows, &self.files, &*target).map_err(lacks)?;
+        let takes = Takes {
+            parallelism: target.parallelism().max(1),
+            whole_tables: target.takes_whole_tables(),
+        };
+        let loads = loads::plan(&self.manifest.tables, &rows, &self.files, takes).map_err(lacks)?;
         let bytes = rows.iter().map(|file| file.bytes).sum();
         progress.expect(bytes, loads.len() as u64);
         target.begin(&self.manifest, &schema, overwrite).await?;

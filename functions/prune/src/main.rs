@@ -1,18 +1,22 @@
-//! The prune function: applies a scope's retention.
+//! The prune function: applies a scope's retention, and frees what no snapshot needs any more.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{LocationName, ScopeName};
-use logisedge_engine::prune::{Locations, locations_of, prune};
+use logisedge_engine::prune::{Location, Locations, ScopePlan, locations_of, prune};
 use logisedge_engine::{EngineError, EngineErrorKind};
-use logisedge_runtime::{Failure, Function, Invocation};
+use logisedge_runtime::{Failure, Function, Invocation, prices_at};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 /// How long to wait for a scope that is being backed up before asking again.
 const BUSY_FOR: Duration = Duration::from_secs(15);
+
+/// Packs of a chain that the answer tells of: an answer of a function has at most 6 MB
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const PACKS_SHOWN: usize = 50;
 
 /// Time that pruning itself should have left.
 const PRUNE_TIME_MIN: Duration = Duration::from_secs(300);
@@ -50,8 +54,25 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
             outcome => break outcome.map_err(failure)?,
         }
     };
-    info!(%scope, snapshots = done.snapshots.len(), bytes = done.bytes, "pruned");
-    Ok(json!({ "plan": plan, "done": done }))
+    info!(
+        %scope,
+        snapshots = done.snapshots.len(),
+        packs = done.packs,
+        bytes_freed = done.bytes_freed(),
+        "pruned"
+    );
+    for left in &done.left {
+        warn!(%scope, "left for the next prune: {left}");
+    }
+    Ok(json!({ "plan": short(plan), "done": done }))
+}
+
+/// A plan that fits into an answer: of each chain's packs the first ones.
+fn short(mut plan: ScopePlan) -> ScopePlan {
+    for inside in &mut plan.chains {
+        inside.plan.packs.truncate(PACKS_SHOWN);
+    }
+    plan
 }
 
 /// Every location that holds a snapshot of the scope or may get one.
@@ -64,8 +85,14 @@ async fn open(function: &Function, scope: &ScopeName) -> Result<Locations, Failu
             warn!(%scope, location = %name, "holds snapshots and is not configured any more: left alone");
             continue;
         };
-        let store = function.aws.open_store(&config)?;
-        locations.insert(name, store);
+        let (store, password) = function.aws.open_location(&config).await?;
+        let prices = prices_at(&config);
+        let location = Location {
+            store,
+            password,
+            prices,
+        };
+        locations.insert(name, location);
     }
     Ok(locations)
 }

@@ -37,7 +37,7 @@ pub struct Applied {
 
 /// A source, location or scope as an item.
 #[derive(Debug, Serialize, Deserialize)]
-struct ConfigItem<T> {
+pub(crate) struct ConfigItem<T> {
     pk: String,
     sk: String,
     body: T,

@@ -9,6 +9,8 @@ mod attempts;
 mod configuration;
 mod error;
 mod expression;
+#[cfg(test)]
+mod fuzz;
 pub mod keys;
 mod outbox;
 mod runs;

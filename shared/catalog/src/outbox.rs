@@ -49,7 +49,7 @@ impl Message {
 pub struct OutboxId(String);
 
 #[derive(Debug, Serialize, Deserialize)]
-struct OutboxItem {
+pub(crate) struct OutboxItem {
     pk: String,
     sk: String,
     body: Message,

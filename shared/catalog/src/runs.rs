@@ -13,7 +13,7 @@ use crate::{Catalog, CatalogError, Message};
 
 /// A run as an item. The names are those of [`crate::keys`].
 #[derive(Debug, Serialize, Deserialize)]
-struct RunItem {
+pub(crate) struct RunItem {
     pk: String,
     sk: String,
     recent_pk: String,

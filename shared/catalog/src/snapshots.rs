@@ -19,7 +19,7 @@ use crate::{Catalog, CatalogError};
 
 /// A snapshot as an item.
 #[derive(Debug, Serialize, Deserialize)]
-struct SnapshotItem {
+pub(crate) struct SnapshotItem {
     pk: String,
     sk: String,
     recent_pk: String,

@@ -25,7 +25,7 @@ const FINDINGS_IN_ITEM: usize = 100;
 /// A part of a verification's findings as an item. The first part is always there, so that a
 /// verification that found nothing is newer than one that did.
 #[derive(Debug, Serialize, Deserialize)]
-struct FindingsItem {
+pub(crate) struct FindingsItem {
     pk: String,
     sk: String,
     body: Vec<Finding>,

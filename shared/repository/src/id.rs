@@ -5,7 +5,8 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of `bytes`.
@@ -13,11 +14,34 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+fn digits(text: &str) -> Result<[u8; 32], String> {
+    let mut bytes = [0u8; 32];
+    match hex::decode_to_slice(text, &mut bytes) {
+        // Names are compared as text elsewhere, so upper case is another name.
+        Ok(()) if !text.bytes().any(|b| b.is_ascii_uppercase()) => Ok(bytes),
+        _ => Err(format!("{text:?} is not 64 lower-case hexadecimal digits")),
+    }
+}
+
+/// Reads an id out of the text where it stands: an index of a million blobs makes no million copies.
+struct HexVisitor;
+
+impl Visitor<'_> for HexVisitor {
+    type Value = [u8; 32];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 lower-case hexadecimal digits")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        digits(text).map_err(E::custom)
+    }
+}
+
 macro_rules! hash_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub(crate) [u8; 32]);
 
         impl $name {
@@ -50,25 +74,19 @@ macro_rules! hash_id {
         impl FromStr for $name {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
-                let mut bytes = [0u8; 32];
-                match hex::decode_to_slice(text, &mut bytes) {
-                    // Names are compared as text elsewhere, so upper case is another name.
-                    Ok(()) if !text.bytes().any(|b| b.is_ascii_uppercase()) => Ok(Self(bytes)),
-                    _ => Err(format!("{text:?} is not 64 lower-case hexadecimal digits")),
-                }
+                digits(text).map(Self)
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = String;
-            fn try_from(text: String) -> Result<Self, String> {
-                text.parse()
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> String {
-                id.to_string()
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(HexVisitor).map(Self)
             }
         }
     };

@@ -1,15 +1,18 @@
 //! The index: where every blob lies. Index files as they are stored, and the merged map of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::KnownBlobs;
-use crate::id::{BlobId, IdMap, IndexId, PackId};
-use crate::pack::{PackedBlob, pack_bytes};
+use crate::id::{BlobId, IndexId, PackId};
+use crate::pack::{FRAME_BYTES, PackedBlob};
+use crate::table::{Row, Table};
 
-/// Most blobs of one index file that we write: about 4 MB of JSON before compression.
-pub(crate) const INDEX_BLOBS_MAX: usize = 50_000;
+/// Most blobs of one index file that we write: about 2.5 MB of JSON before compression. restic's own
+/// limit is 50 000; smaller files are read by more threads at the same time in less memory.
+pub(crate) const INDEX_BLOBS_MAX: usize = 16_000;
 
 /// What a blob holds. The two kinds never share a pack, and equal content of two kinds is two blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,17 +100,18 @@ impl Location {
     }
 }
 
-/// 16 bytes, next to the 32 of the id that leads here.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    pack: u32,
-    offset: u32,
-    length: u32,
-    uncompressed: u32,
+/// Where one copy of a blob lies: 16 bytes, next to the 32 of its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    /// The pack's number in its index, which follows the packs' ids.
+    pub(crate) pack: u32,
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+    pub(crate) uncompressed: u32,
 }
 
-/// Every blob that a repository's index files name. About 57 bytes of memory a blob, so 110 MB for
-/// a terabyte at half a MiB a blob. Cheap to clone.
+/// Every blob that a repository's index files name, with all its copies. 48.5 bytes of memory a
+/// blob, so about 100 MB for a terabyte at half a MiB a blob. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     inner: Arc<Inner>,
@@ -116,74 +120,143 @@ pub struct Index {
 #[derive(Debug, Default)]
 struct Inner {
     packs: Vec<PackId>,
-    /// Bytes that each of `packs` has, as its blobs and their header add up.
-    pack_bytes: Vec<u64>,
-    data: IdMap<BlobId, Entry>,
-    trees: IdMap<BlobId, Entry>,
+    data: Arc<Table<Entry>>,
+    trees: Arc<Table<Entry>>,
 }
 
-impl Inner {
-    fn map(&self, kind: BlobKind) -> &IdMap<BlobId, Entry> {
-        match kind {
-            BlobKind::Data => &self.data,
-            BlobKind::Tree => &self.trees,
+/// One index file, decoded into the rows of an index: its JSON is gone when the next one is read.
+#[derive(Debug)]
+pub(crate) struct IndexPart {
+    pub(crate) id: IndexId,
+    pub(crate) supersedes: Vec<IndexId>,
+    /// The packs that it names, in the order that its rows number them in.
+    pub(crate) packs: Vec<PackId>,
+    data: Vec<Row<Entry>>,
+    trees: Vec<Row<Entry>>,
+}
+
+impl IndexPart {
+    pub(crate) fn new(id: IndexId, file: IndexFile) -> Self {
+        let all = || file.packs.iter().flat_map(|pack| &pack.blobs);
+        let trees = all().filter(|blob| blob.kind == BlobKind::Tree).count();
+        let mut part = Self {
+            id,
+            packs: file.packs.iter().map(|pack| pack.id).collect(),
+            data: Vec::with_capacity(all().count() - trees),
+            trees: Vec::with_capacity(trees),
+            supersedes: Vec::new(),
+        };
+        part.supersedes = file.supersedes;
+        for (number, pack) in file.packs.into_iter().enumerate() {
+            for blob in pack.blobs {
+                let rows = match blob.kind {
+                    BlobKind::Data => &mut part.data,
+                    BlobKind::Tree => &mut part.trees,
+                };
+                rows.push(Row {
+                    id: blob.id,
+                    value: Entry {
+                        pack: number as u32,
+                        offset: blob.offset,
+                        length: blob.length,
+                        uncompressed: blob.uncompressed_length,
+                    },
+                });
+            }
         }
+        part
     }
 }
 
 impl Index {
-    /// Merges index files. Those that another one supersedes are left out. A blob that lies in
-    /// several packs is looked for in the one with the smallest id, so that the answer does not
-    /// depend on the order of the files.
+    /// Merges index files. Those that another one supersedes are left out.
     pub(crate) fn merge(files: impl IntoIterator<Item = (IndexId, IndexFile)>) -> Self {
-        let mut files: Vec<_> = files.into_iter().collect();
-        let superseded: std::collections::BTreeSet<IndexId> = files
-            .iter()
-            .flat_map(|(_, file)| file.supersedes.iter().copied())
+        let parts = files
+            .into_iter()
+            .map(|(id, file)| IndexPart::new(id, file))
             .collect();
-        files.retain(|(id, _)| !superseded.contains(id));
-        let mut packs: Vec<IndexedPack> =
-            files.into_iter().flat_map(|(_, file)| file.packs).collect();
-        packs.sort_by_key(|pack| pack.id);
-        let mut inner = Inner::default();
-        for pack in packs {
-            let blobs: Vec<PackedBlob> = pack.blobs.iter().map(Into::into).collect();
-            let bytes = pack_bytes(&blobs);
-            match (inner.packs.last(), inner.pack_bytes.last_mut()) {
-                // Two index files may name one pack, and one of them only a part of it.
-                (Some(last), Some(known)) if *last == pack.id => *known = bytes.max(*known),
-                _ => {
-                    inner.packs.push(pack.id);
-                    inner.pack_bytes.push(bytes);
-                }
-            }
-            let number = (inner.packs.len() - 1) as u32;
-            for blob in pack.blobs {
-                let map = match blob.kind {
-                    BlobKind::Data => &mut inner.data,
-                    BlobKind::Tree => &mut inner.trees,
-                };
-                map.entry(blob.id).or_insert(Entry {
-                    pack: number,
-                    offset: blob.offset,
-                    length: blob.length,
-                    uncompressed: blob.uncompressed_length,
-                });
-            }
+        Self::of_parts(parts)
+    }
+
+    /// Merges decoded index files, each of which is freed as its rows are taken over: at no time do
+    /// both hold them all. Those that another one supersedes are left out.
+    pub(crate) fn of_parts(mut parts: Vec<IndexPart>) -> Self {
+        let superseded: BTreeSet<IndexId> = parts
+            .iter()
+            .flat_map(|part| part.supersedes.iter().copied())
+            .collect();
+        parts.retain(|part| !superseded.contains(&part.id));
+        Self::of_all_parts(parts)
+    }
+
+    /// Merges decoded index files, those too that another one supersedes.
+    pub(crate) fn of_all_parts(parts: Vec<IndexPart>) -> Self {
+        let mut packs: Vec<PackId> = parts
+            .iter()
+            .flat_map(|part| part.packs.iter().copied())
+            .collect();
+        packs.sort_unstable();
+        packs.dedup();
+        packs.shrink_to_fit();
+        // The memory is asked for at once and touched as it fills.
+        let mut data = Vec::with_capacity(parts.iter().map(|part| part.data.len()).sum());
+        let mut trees = Vec::with_capacity(parts.iter().map(|part| part.trees.len()).sum());
+        for part in parts {
+            let numbers: Vec<u32> = part
+                .packs
+                .iter()
+                .map(|pack| packs.partition_point(|other| other < pack) as u32)
+                .collect();
+            let renumbered = |row: Row<Entry>| Row {
+                id: row.id,
+                value: Entry {
+                    pack: numbers[row.value.pack as usize],
+                    ..row.value
+                },
+            };
+            data.extend(part.data.into_iter().map(renumbered));
+            trees.extend(part.trees.into_iter().map(renumbered));
         }
         Self {
-            inner: Arc::new(inner),
+            inner: Arc::new(Inner {
+                packs,
+                data: Arc::new(Table::new(data)),
+                trees: Arc::new(Table::new(trees)),
+            }),
         }
     }
 
-    /// Where a blob lies, if an index file names it.
+    /// All copies of the blobs of a kind, sorted by the blobs' ids and then their packs'.
+    pub(crate) fn table(&self, kind: BlobKind) -> &Table<Entry> {
+        match kind {
+            BlobKind::Data => &self.inner.data,
+            BlobKind::Tree => &self.inner.trees,
+        }
+    }
+
+    /// Every pack that it names, sorted: an entry's number is a place here.
+    pub(crate) fn pack_ids(&self) -> &[PackId] {
+        &self.inner.packs
+    }
+
+    /// Where a blob lies, if an index file names it. Of several copies it is the one in the pack
+    /// with the smallest id, so that the answer does not depend on the order of the files.
     pub fn locate(&self, kind: BlobKind, id: &BlobId) -> Option<Location> {
-        let entry = self.inner.map(kind).get(id)?;
-        Some(Location {
-            pack: *self.inner.packs.get(entry.pack as usize)?,
-            offset: entry.offset,
-            length: entry.length,
-            uncompressed: entry.uncompressed,
+        self.copies(kind, id).next()
+    }
+
+    /// Every place where a blob lies, by the packs' ids. More than one is what a differential leaves
+    /// that stores again what an incremental before it holds, or a prune that was killed.
+    pub fn copies(&self, kind: BlobKind, id: &BlobId) -> impl Iterator<Item = Location> {
+        let (_, copies) = self.table(kind).find(id);
+        copies.iter().filter_map(|row| {
+            let entry = row.value;
+            Some(Location {
+                pack: *self.inner.packs.get(entry.pack as usize)?,
+                offset: entry.offset,
+                length: entry.length,
+                uncompressed: entry.uncompressed,
+            })
         })
     }
 
@@ -202,18 +275,32 @@ impl Index {
         self.inner.packs.len()
     }
 
-    /// The packs it names, by id, with the bytes that each must have.
+    /// The packs it names, by id, with the bytes that each must have: its blobs and their header,
+    /// whatever index file names which of them. Looks at every blob.
     pub(crate) fn pack_sizes(&self) -> impl Iterator<Item = (PackId, u64)> + '_ {
-        let ids = self.inner.packs.iter().copied();
-        ids.zip(self.inner.pack_bytes.iter().copied())
+        let mut sizes = vec![FRAME_BYTES as u64; self.inner.packs.len()];
+        for kind in [BlobKind::Data, BlobKind::Tree] {
+            for row in self.table(kind).rows() {
+                if let Some(bytes) = sizes.get_mut(row.value.pack as usize) {
+                    let entry = PackedBlob::of(kind, row).entry_bytes() as u64;
+                    *bytes += u64::from(row.value.length) + entry;
+                }
+            }
+        }
+        self.inner.packs.iter().copied().zip(sizes)
     }
 
-    /// Everything it names: what an incremental snapshot need not store again.
+    /// Bytes of memory behind it.
+    pub fn heap_bytes(&self) -> usize {
+        self.inner.packs.capacity() * size_of::<PackId>()
+            + self.inner.data.heap_bytes()
+            + self.inner.trees.heap_bytes()
+    }
+
+    /// Everything it names: what an incremental snapshot need not store again. Shares this index's
+    /// memory, and costs nothing.
     pub fn known(&self) -> KnownBlobs {
-        KnownBlobs::new(
-            self.inner.data.keys().copied(),
-            self.inner.trees.keys().copied(),
-        )
+        KnownBlobs::indexed(Arc::clone(&self.inner.data), Arc::clone(&self.inner.trees))
     }
 }
 
@@ -273,6 +360,29 @@ mod tests {
         let found = index.locate(BlobKind::Tree, &BlobId([3; 32])).unwrap();
         assert_eq!((found.pack, found.offset), (PackId([2; 32]), 100));
         assert_eq!((index.len(), index.packs()), (2, 1));
+    }
+
+    #[test]
+    fn a_blob_takes_as_many_bytes_as_its_documentation_says() {
+        let files = (0..10u32).map(|n| {
+            let blobs = (0..10_000u32).map(|m| IndexedBlob {
+                id: BlobId::of(&(n * 10_000 + m).to_be_bytes()),
+                kind: BlobKind::Data,
+                offset: m,
+                length: 1,
+                uncompressed_length: 2,
+            });
+            let pack = IndexedPack {
+                id: PackId([n as u8; 32]),
+                blobs: blobs.collect(),
+            };
+            (IndexId([n as u8; 32]), file(&[], vec![pack]))
+        });
+        let index = Index::merge(files);
+        assert_eq!(index.len(), 100_000);
+        let each = index.heap_bytes() as f64 / index.len() as f64;
+        assert!(each < 49.0, "{each} bytes a blob");
+        assert_eq!(index.known().heap_bytes() + 320, index.heap_bytes());
     }
 
     proptest! {

@@ -5,7 +5,8 @@
 //!
 //! Writing: [`Repository::create`] or [`open`](Repository::open), a [`Writer`], one [`FileWriter`] a
 //! stream, [`Writer::tree`], [`Writer::finish`], and last of all [`Repository::commit`].
-//! Reading: [`Repository::load_index`], a [`Reader`]. Proving: [`check`]. Deleting: [`removal`].
+//! Reading: [`Repository::load_index`], a [`Reader`]. Proving: [`check`]. Deleting: [`removal`] of
+//! snapshots and whole chains, [`prune`] of what a chain's other snapshots do not need.
 
 mod blobs;
 pub mod check;
@@ -14,6 +15,8 @@ mod config;
 mod crypto;
 mod error;
 mod file_writer;
+#[cfg(test)]
+mod fuzz;
 mod golang;
 mod id;
 mod index;
@@ -22,10 +25,12 @@ mod layout;
 mod options;
 mod pack;
 mod presence;
+pub mod prune;
 mod reader;
 pub mod removal;
 mod repository;
 mod snapshot;
+mod table;
 mod tree;
 mod unpacked;
 mod upload;

@@ -5,10 +5,13 @@ use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Cipher, IV_BYTES, MAC_BYTES, NoRandom, OVERHEAD_BYTES};
 use crate::id::{BlobId, PackId, sha256};
-use crate::index::BlobKind;
+use crate::index::{BlobKind, Entry};
+use crate::table::Row;
 
 /// Bytes of the length field that ends a pack.
 const LENGTH_BYTES: usize = 4;
+/// Bytes of a pack beside its blobs and their entries in the header.
+pub(crate) const FRAME_BYTES: usize = OVERHEAD_BYTES + LENGTH_BYTES;
 /// Type, length, plaintext hash.
 const PLAIN_ENTRY_BYTES: usize = 1 + 4 + 32;
 /// Type, length, plaintext length, plaintext hash.
@@ -28,7 +31,19 @@ pub(crate) struct PackedBlob {
 }
 
 impl PackedBlob {
-    fn entry_bytes(&self) -> usize {
+    /// A row of an index as what it is in its pack.
+    pub(crate) fn of(kind: BlobKind, row: &Row<Entry>) -> Self {
+        Self {
+            offset: row.value.offset,
+            length: row.value.length,
+            uncompressed: row.value.uncompressed,
+            kind,
+            id: row.id,
+        }
+    }
+
+    /// Bytes of its entry in the header.
+    pub(crate) fn entry_bytes(&self) -> usize {
         match self.uncompressed {
             0 => PLAIN_ENTRY_BYTES,
             _ => COMPRESSED_ENTRY_BYTES,
@@ -40,7 +55,7 @@ impl PackedBlob {
 pub(crate) fn pack_bytes(blobs: &[PackedBlob]) -> u64 {
     let content: u64 = blobs.iter().map(|blob| u64::from(blob.length)).sum();
     let header: usize = blobs.iter().map(PackedBlob::entry_bytes).sum();
-    content + (header + OVERHEAD_BYTES + LENGTH_BYTES) as u64
+    content + (header + FRAME_BYTES) as u64
 }
 
 /// A pack that is being filled.
@@ -201,7 +216,7 @@ pub(crate) fn read_tail(
     Ok(blobs)
 }
 
-fn decode_header(mut header: &[u8]) -> Result<Vec<PackedBlob>, &'static str> {
+pub(crate) fn decode_header(mut header: &[u8]) -> Result<Vec<PackedBlob>, &'static str> {
     const SHORT: &str = "it ends inside an entry";
     let mut blobs = Vec::with_capacity(header.len() / PLAIN_ENTRY_BYTES);
     let mut offset = 0u32;
@@ -216,6 +231,9 @@ fn decode_header(mut header: &[u8]) -> Result<Vec<PackedBlob>, &'static str> {
             2 | 3 => rest.split_first_chunk::<4>().ok_or(SHORT)?,
             _ => (&[0; 4], rest),
         };
+        if matches!(tag, 2 | 3) && *uncompressed == [0; 4] {
+            return Err("an entry of a compressed blob says that it unpacks to nothing");
+        }
         let (id, rest) = rest.split_first_chunk::<32>().ok_or(SHORT)?;
         let length = u32::from_le_bytes(*length);
         blobs.push(PackedBlob {

@@ -1,8 +1,8 @@
 //! Deleting snapshots: first a plan that can be shown, then its steps in the reverse order of
-//! writing. Works on a store alone: whoever prunes needs no password.
+//! writing. Works on a store alone: whoever removes needs no password.
 //!
-//! When other snapshots of the chain are kept, only the snapshot objects go, for now: the packs
-//! that nothing needs any more stay until the chain's last snapshot goes.
+//! When other snapshots of the chain are kept, only the snapshot objects go: what the others need of
+//! the packs is for [`crate::prune`] to find out, which has to read their directories.
 
 use logisedge_domain::id::SnapshotId;
 use logisedge_storage::ObjectStore;
@@ -99,6 +99,34 @@ pub async fn plan(
             Some((last, keys)) if *last == step => keys.push(key),
             _ => removal.steps.push((step, vec![key])),
         }
+    }
+    Ok(removal)
+}
+
+/// Plans the removal of snapshot objects alone, whatever else is left of the chain.
+pub async fn plan_snapshots(
+    store: &dyn ObjectStore,
+    snapshots: &[SnapshotId],
+) -> Result<Removal, RepositoryError> {
+    let mut removal = Removal {
+        steps: Vec::new(),
+        bytes: 0,
+        snapshots_kept: 0,
+        foreign: Vec::new(),
+    };
+    let mut keys = Vec::new();
+    for meta in store.list(layout::SNAPSHOTS).await? {
+        match ObjectName::of(&meta.key) {
+            ObjectName::Snapshot(id) if snapshots.contains(&id) => {
+                removal.bytes += meta.bytes;
+                keys.push(meta.key);
+            }
+            ObjectName::Snapshot(_) => removal.snapshots_kept += 1,
+            _ => removal.foreign.push(meta.key),
+        }
+    }
+    if !keys.is_empty() {
+        removal.steps.push((Step::Snapshots, keys));
     }
     Ok(removal)
 }

@@ -7,15 +7,15 @@ use futures_util::{StreamExt, TryStreamExt};
 use logisedge_domain::finding::FindingKind;
 use logisedge_domain::id::SnapshotId;
 use logisedge_domain::manifest::Chunking;
-use logisedge_storage::{ObjectStore, Put, StorageError, StorageErrorKind};
+use logisedge_storage::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
 
 use crate::blobs::KnownBlobs;
 use crate::chunker::Bounds;
 use crate::config::Config;
 use crate::crypto::MasterKey;
 use crate::error::{RepositoryError, RepositoryErrorKind};
-use crate::id::sha256;
-use crate::index::{Index, IndexFile};
+use crate::id::{IndexId, sha256};
+use crate::index::{Index, IndexPart};
 use crate::keyfile::{self, Password, Unlock};
 use crate::layout::{self, ObjectName};
 use crate::options::Options;
@@ -25,8 +25,12 @@ use crate::unpacked::{Fault, decode_object, encode_object};
 use crate::upload::{CipherBox, Uploader};
 use crate::writer::{Writer, off_runtime};
 
-/// Small objects (index files, snapshots) that are read at the same time.
+/// Snapshot objects that are read at the same time.
 const READS_AT_ONCE: usize = 16;
+/// Index files that are read and decoded at the same time: each is some megabytes of JSON for a moment.
+const INDEX_FILES_AT_ONCE: usize = 6;
+/// How often the index files are listed while they are replaced under their reader's hands.
+const LISTINGS_MAX: usize = 5;
 
 /// An open repository. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -152,21 +156,57 @@ impl Repository {
 
     /// Reads all index files, some at the same time. List or choose snapshots before: an index
     /// that was read first may not know a snapshot that came meanwhile.
+    ///
+    /// Memory: [`Index`]'s own, and while it is read six index files, of 5 MB where we wrote them.
     pub async fn load_index(&self) -> Result<Index, RepositoryError> {
-        let listed = self.0.store.list(layout::INDEX).await?;
-        let files: Vec<_> = futures_util::stream::iter(listed)
-            .filter_map(async |meta| match ObjectName::of(&meta.key) {
-                ObjectName::Index(id) => Some((id, meta.key)),
+        let parts = self.index_parts().await?;
+        off_runtime(move || Ok(Index::of_parts(parts))).await
+    }
+
+    /// Every index file, decoded. One that is gone by the time it is read was replaced by prune, and
+    /// what it named is in a newer one: so all are listed again.
+    pub(crate) async fn index_parts(&self) -> Result<Vec<IndexPart>, RepositoryError> {
+        let mut listed = self.0.store.list(layout::INDEX).await?;
+        for _ in 1..LISTINGS_MAX {
+            match self.read_index_parts(&listed).await {
+                Err(error) if error.kind == RepositoryErrorKind::Damaged(FindingKind::Missing) => {
+                    listed = self.0.store.list(layout::INDEX).await?;
+                    if listed.iter().any(|meta| meta.key == error.object) {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+        self.read_index_parts(&listed).await
+    }
+
+    async fn read_index_parts(
+        &self,
+        listed: &[ObjectMeta],
+    ) -> Result<Vec<IndexPart>, RepositoryError> {
+        let ids: Vec<IndexId> = listed
+            .iter()
+            .filter_map(|meta| match ObjectName::of(&meta.key) {
+                ObjectName::Index(id) => Some(id),
                 _ => None,
             })
-            .map(async |(id, key)| {
-                let file: IndexFile = self.read_json(&key, &id.0).await?;
-                Ok::<_, RepositoryError>((id, file))
+            .collect();
+        futures_util::stream::iter(ids)
+            .map(async |id| {
+                let key = layout::index(&id);
+                let object = get(&*self.0.store, &key).await?;
+                let cipher = Arc::clone(&self.0.cipher);
+                off_runtime(move || {
+                    decode_json(&object, &id.0, &cipher)
+                        .map(|file| IndexPart::new(id, file))
+                        .map_err(|fault| RepositoryError::damaged(fault.kind, key, fault.detail))
+                })
+                .await
             })
-            .buffer_unordered(READS_AT_ONCE)
+            .buffer_unordered(INDEX_FILES_AT_ONCE)
             .try_collect()
-            .await?;
-        off_runtime(move || Ok(Index::merge(files))).await
+            .await
     }
 
     /// Every snapshot, oldest first.
@@ -242,16 +282,35 @@ impl Repository {
         Reader::new(self.clone(), index)
     }
 
-    pub(crate) fn check_writable(&self) -> Result<(), RepositoryError> {
-        if self.0.config.is_writable() {
-            return Ok(());
-        }
-        Err(RepositoryError::new(
-            RepositoryErrorKind::Unsupported,
-            "write to",
-            self.0.store.locate(""),
+    /// A snapshot that was listed: its absence is damage.
+    pub(crate) async fn existing_snapshot(
+        &self,
+        id: SnapshotId,
+    ) -> Result<Snapshot, RepositoryError> {
+        self.read_json(&layout::snapshot(&id), id.as_bytes()).await
+    }
+
+    /// Bytes at which a pack is full.
+    pub(crate) fn pack_bytes(&self) -> u64 {
+        self.0.options.pack_bytes as u64
+    }
+
+    pub(crate) fn why_not_writable(&self) -> Option<&'static str> {
+        (!self.0.config.is_writable()).then_some(
             "a repository of version 1 can only be read; run `restic migrate upgrade_repo_v2`",
-        ))
+        )
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), RepositoryError> {
+        match self.why_not_writable() {
+            None => Ok(()),
+            Some(why) => Err(RepositoryError::new(
+                RepositoryErrorKind::Unsupported,
+                "write to",
+                self.0.store.locate(""),
+                why,
+            )),
+        }
     }
 
     async fn read_json<T: serde::de::DeserializeOwned + Send + 'static>(

@@ -11,8 +11,8 @@ use crate::id::BlobId;
 
 /// Marks an unpacked object (index, snapshot) whose JSON is compressed.
 const COMPRESSED: u8 = 2;
-/// Most bytes of JSON that an unpacked object may grow to.
-const JSON_BYTES_MAX: u64 = 1 << 30;
+/// Most bytes of JSON that an unpacked object may grow to: ours have 3 MB, restic's index files about 10.
+const JSON_BYTES_MAX: u64 = 128 << 20;
 /// Most bytes of one blob that we unpack: far above any writer's largest (restic's data: 8 MiB).
 pub(crate) const BLOB_BYTES_MAX: u64 = 1 << 30;
 /// zstd's level for objects: they are small, and read more often than written.
@@ -163,10 +163,28 @@ impl BlobOpener {
                 let detail = format!("a blob of {uncompressed} bytes is past any writer's bound");
                 return Err(Fault::new(FindingKind::Malformed, detail));
             }
-            plaintext.reserve(uncompressed as usize);
-            self.decompressor
-                .decompress_to_buffer(body, plaintext)
-                .map_err(|e| Fault::new(FindingKind::Malformed, format!("zstd: {e}")))?;
+            let zstd = |e: std::io::Error| Fault::new(FindingKind::Malformed, format!("zstd: {e}"));
+            match zstd::zstd_safe::get_frame_content_size(body) {
+                Ok(Some(bytes)) if bytes == u64::from(uncompressed) => {
+                    plaintext.reserve(uncompressed as usize);
+                    self.decompressor
+                        .decompress_to_buffer(body, plaintext)
+                        .map_err(zstd)?;
+                }
+                // A frame without a length grows as it is read, and no further than promised.
+                Ok(None) => {
+                    zstd::stream::Decoder::with_buffer(&*body)
+                        .and_then(|decoder| {
+                            let mut decoder = decoder.take(u64::from(uncompressed) + 1);
+                            decoder.read_to_end(plaintext)
+                        })
+                        .map_err(zstd)?;
+                }
+                _ => {
+                    let detail = format!("its zstd frame is none of {uncompressed} bytes");
+                    return Err(Fault::new(FindingKind::Malformed, detail));
+                }
+            }
             if plaintext.len() != uncompressed as usize {
                 let detail = format!(
                     "it unpacks to {} bytes where {uncompressed} were promised",

@@ -5,12 +5,32 @@ use std::sync::Arc;
 
 use logisedge_domain::config::{LocationConfig, SourceConfig};
 use logisedge_repository::Password;
+use logisedge_repository::prune::Prices;
 use logisedge_sources::Source;
 use logisedge_sources::SqliteSource;
 use logisedge_sources::postgres::{PostgresOptions, PostgresSource};
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::{Aws, RuntimeError, RuntimeErrorKind};
+
+/// Days for which the bucket keeps what was deleted, unless the environment says otherwise: the
+/// template's default.
+const GRACE_DAYS: u32 = 14;
+
+/// What storing costs at a location. The days that a bucket keeps deleted bytes are in
+/// `LOGISEDGE_GRACE_DAYS`, which the template sets.
+pub fn prices_at(config: &LocationConfig) -> Prices {
+    match config {
+        LocationConfig::S3 { .. } => {
+            let days = std::env::var("LOGISEDGE_GRACE_DAYS").ok();
+            Prices::s3(
+                days.and_then(|days| days.parse().ok())
+                    .unwrap_or(GRACE_DAYS),
+            )
+        }
+        LocationConfig::Folder { .. } => Prices::folder(),
+    }
+}
 
 impl Aws {
     /// Opens a location's store and reads the password of its repositories. Contacts Secrets Manager
@@ -34,7 +54,7 @@ impl Aws {
         ))
     }
 
-    /// Opens a location's store alone, for work that needs no password. Contacts nothing.
+    /// Opens a location's store alone, which contacts nothing.
     pub fn open_store(
         &self,
         config: &LocationConfig,

@@ -287,3 +287,32 @@ impl Target for ScriptTarget {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_restore_script_becomes_steps_or_is_refused() {
+        let sample = "-- a comment\nBEGIN;\n\\ir schema/pre-data.sql\n.read 'schema/post-data.sql'\n\
+            \\copy public.\"a'' b\" (id, x) from 'data/public.a''b.copy'\nCOMMIT;\n";
+        let file = |name: &str| (name.to_owned(), Bytes::from_static(b"SELECT 1;\n"));
+        let path = Path::new("/restored.sql");
+        logisedge_fuzz::Fuzz::new("restore.sql", 40_000)
+            .sample(sample)
+            .sample(".restore database/erp.db\n")
+            .run(|bytes| {
+                let script = Bytes::copy_from_slice(bytes);
+                let files = [(RESTORE.to_owned(), script), file("/schema/pre-data.sql")];
+                match steps(path, &files.into()) {
+                    Err(error) => assert!(!error.to_string().is_empty()),
+                    Ok(steps) => {
+                        let rows = steps
+                            .iter()
+                            .filter(|step| matches!(step, Step::Rows { .. }));
+                        assert!(rows.count() <= bytes.split(|byte| *byte == b'\n').count());
+                    }
+                }
+            });
+    }
+}

@@ -3,12 +3,19 @@
 use chrono::Utc;
 use logisedge_domain::format;
 use logisedge_domain::id::ScopeName;
-use logisedge_engine::prune::{Locations, Pruned, ScopePlan, locations_of, plan, prune as execute};
+use logisedge_engine::prune::{
+    InsideChain, Location, Locations, Pruned, ScopePlan, locations_of, plan, prune as execute,
+};
+use logisedge_repository::prune::PackFate;
+use logisedge_runtime::prices_at;
 use serde::Serialize;
 
 use crate::commands::Context;
 use crate::error::CliError;
 use crate::output::{table, utc};
+
+/// Packs of a chain that are shown one by one to people.
+const PACKS_SHOWN: usize = 20;
 
 #[derive(Serialize)]
 struct Shown {
@@ -58,8 +65,14 @@ async fn open_locations(context: &Context, scope: &ScopeName) -> Result<Location
     let mut locations = Locations::new();
     for name in locations_of(&context.catalog, scope).await? {
         let config = context.location_config(&name).await?;
-        let store = context.aws.open_store(&config)?;
-        locations.insert(name, store);
+        let (store, password) = context.aws.open_location(&config).await?;
+        let prices = prices_at(&config);
+        let location = Location {
+            store,
+            password,
+            prices,
+        };
+        locations.insert(name, location);
     }
     Ok(locations)
 }
@@ -83,6 +96,9 @@ fn text(shown: &Shown) -> String {
             &[],
         ));
     }
+    for inside in &shown.plan.chains {
+        lines.extend(inside_chain(inside));
+    }
     for (location, chain) in &shown.plan.abandoned {
         lines.push(format!(
             "  delete {chain} at {location}: a killed attempt left it"
@@ -95,13 +111,70 @@ fn text(shown: &Shown) -> String {
     }
     lines.push(match &shown.done {
         None => "  Nothing was changed (--dry-run).".to_owned(),
-        Some(done) => format!(
-            "  Deleted {} snapshots and {} abandoned chains: {} objects, {}",
-            done.snapshots.len(),
-            done.chains.len(),
-            done.objects,
-            format::bytes(done.bytes)
-        ),
+        Some(done) => said(done),
     });
     lines.join("\n")
+}
+
+fn said(done: &Pruned) -> String {
+    let mut lines = vec![format!(
+        "  Deleted {} snapshots and {} abandoned chains: {} objects, {}",
+        done.snapshots.len(),
+        done.chains.len(),
+        done.objects,
+        format::bytes(done.bytes)
+    )];
+    if done.packs > 0 {
+        lines.push(format!(
+            "  {} packs of chains that stay among them, {} of which were written anew ({})",
+            done.packs,
+            done.packs_rewritten,
+            format::bytes(done.bytes_written)
+        ));
+    }
+    let left = done.left.iter();
+    lines.extend(left.map(|why| format!("  Left for the next prune: {why}")));
+    lines.join("\n")
+}
+
+/// What happens inside a chain that keeps snapshots.
+fn inside_chain(inside: &InsideChain) -> Vec<String> {
+    let (plan, chain) = (&inside.plan, &inside.chain);
+    if let Some(why) = &plan.held {
+        return vec![format!("  {chain}: no pack goes now, {why}")];
+    }
+    let count = |fate| plan.packs.iter().filter(|pack| pack.fate == fate).count();
+    let mut lines = vec![format!(
+        "  {chain}: {} packs go, {} are written anew, {} stay: frees {}",
+        count(PackFate::Delete),
+        count(PackFate::Rewrite),
+        count(PackFate::Keep) as u64 + plan.packs_whole,
+        format::bytes(plan.bytes_freed())
+    )];
+    let rows = plan.packs.iter().take(PACKS_SHOWN).map(|pack| {
+        vec![
+            pack.pack.short(),
+            fate(pack.fate).to_owned(),
+            format::bytes(pack.bytes),
+            pack.reason.clone(),
+        ]
+    });
+    lines.push(table(&["PACK", "DECISION", "SIZE", "WHY"], rows, &[]));
+    let more = plan.packs.len().saturating_sub(PACKS_SHOWN);
+    if more > 0 {
+        lines.push(format!("  … and {more} packs more; --json shows all"));
+    }
+    for key in &plan.foreign {
+        lines.push(format!("  leave {key}: it is no name of the format"));
+    }
+    lines
+}
+
+fn fate(fate: PackFate) -> &'static str {
+    match fate {
+        PackFate::Keep => "keep",
+        PackFate::Rewrite => "rewrite",
+        PackFate::Delete => "delete",
+        PackFate::Forget => "forget",
+    }
 }

@@ -207,8 +207,8 @@ impl Alert {
         }
     }
 
-    /// Prune deleted snapshots. `bytes` is what they took; a versioned bucket keeps it for the
-    /// grace days.
+    /// Prune deleted snapshots, or what was left of earlier ones. `bytes` is what that frees; a
+    /// versioned bucket keeps it for the grace days.
     pub fn clean_up(plan: &PrunePlan, snapshots: u64, bytes: u64, now: Instant) -> Self {
         let count = format::counted(snapshots, "snapshot");
         let kept = plan
@@ -217,7 +217,8 @@ impl Alert {
             .filter(|decision| decision.keep)
             .count();
         let mut details = vec![
-            format!("Deleted: {count}, {}", format::bytes(bytes)),
+            format!("Deleted: {count}"),
+            format!("Freed: {}", format::bytes(bytes)),
             format!("Kept: {}", format::counted(kept as u64, "snapshot")),
         ];
         let gone = plan.decisions.iter().filter(|decision| !decision.keep);
@@ -234,11 +235,18 @@ impl Alert {
             schedule: None,
             run: None,
             snapshot: None,
-            summary: format!(
-                "{count} of {} deleted, {}.",
-                plan.scope,
-                format::bytes(bytes)
-            ),
+            summary: match snapshots {
+                0 => format!(
+                    "{} freed that no snapshot of {} needs any more.",
+                    format::bytes(bytes),
+                    plan.scope
+                ),
+                _ => format!(
+                    "{count} of {} deleted, {} freed.",
+                    plan.scope,
+                    format::bytes(bytes)
+                ),
+            },
             details,
             action: String::new(),
             command: format!("logisedge-backup snapshots --scope {}", plan.scope),

@@ -235,11 +235,12 @@ fn a_clean_up() {
     assert_snapshot!(shown(&alert), @r"
     LogisEdge clean-up: customers
     --- e-mail
-    1 snapshot of customers deleted, 443 MB.
+    1 snapshot of customers deleted, 443 MB freed.
 
     When: 2026-11-24 03:00:09 UTC
     Scope: customers
-    Deleted: 1 snapshot, 443 MB
+    Deleted: 1 snapshot
+    Freed: 443 MB
     Kept: 1 snapshot
     Deleted 02020202: schedule daily keeps 7 days
 
@@ -247,8 +248,10 @@ fn a_clean_up() {
 
     (alert clean_up.customers.20261124T030000Z)
     --- SMS
-    LogisEdge clean-up 11-24 03:00Z: 1 snapshot of customers deleted, 443 MB.
+    LogisEdge clean-up 11-24 03:00Z: 1 snapshot of customers deleted, 443 MB freed.
     ");
+    let alert = Alert::clean_up(&plan, 0, 12_000_000, at("2026-11-24T03:00:09Z"));
+    assert_snapshot!(alert.summary, @"12 MB freed that no snapshot of customers needs any more.");
 }
 
 #[test]

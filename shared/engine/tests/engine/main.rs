@@ -10,6 +10,7 @@ mod dying;
 mod histories;
 mod kinds;
 mod pruning;
+mod pruning_chains;
 mod restoring;
 mod server;
 mod skipping;

@@ -10,9 +10,10 @@ use logisedge_domain::alert::AlertKind;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_engine::backup::{Order, Taken, take};
-use logisedge_engine::prune::{Locations, Pruned, ScopePlan, locations_of, plan, prune};
+use logisedge_engine::prune::{Location, Locations, Pruned, ScopePlan, locations_of, plan, prune};
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineError, EngineErrorKind, Progress};
+use logisedge_repository::prune::Prices;
 use logisedge_storage::{Fault, Faulty, ObjectStore};
 use tokio::task::JoinSet;
 
@@ -50,7 +51,12 @@ async fn snapshot(world: &World, days: i64, trust: Trust) -> SnapshotRecord {
 }
 
 fn locations(store: Arc<dyn ObjectStore>) -> Locations {
-    [("main".parse().unwrap(), store)].into()
+    let location = Location {
+        store,
+        password: password(),
+        prices: Prices::folder(),
+    };
+    [("main".parse().unwrap(), location)].into()
 }
 
 async fn planned(world: &World) -> ScopePlan {

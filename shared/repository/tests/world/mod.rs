@@ -47,9 +47,13 @@ pub type Files = [(String, Vec<u8>)];
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(options()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn ObjectStore> = Arc::new(folder_store(folder.path()));
-        let repository = Repository::create(store.clone(), &password(), options())
+        let repository = Repository::create(store.clone(), &password(), options)
             .await
             .unwrap();
         Self {

@@ -298,4 +298,25 @@ mod tests {
         assert_eq!(statements("/* never closed ;"), Vec::<&str>::new());
         assert_eq!(statements("-- only a comment"), Vec::<&str>::new());
     }
+
+    #[test]
+    fn any_script_is_cut_into_parts_of_itself() {
+        let sample = "\\restrict abc\n-- a; b\nSELECT 'a;''b;', \"c;\"\"d\", E'e\\';f', $$g;h$$, $t$i;$$;j$t$;\n\
+            /* x; /* nested; */ */ CREATE OR REPLACE FUNCTION f(a int) RETURNS int BEGIN ATOMIC\n\
+            SELECT CASE WHEN true THEN 1 END; END;\nCREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2);";
+        logisedge_fuzz::Fuzz::new("SQL script", 40_000)
+            .sample(sample)
+            .run(|bytes| {
+                let script = String::from_utf8_lossy(bytes);
+                let mut rest = script.as_ref();
+                for statement in statements(&script) {
+                    assert!(!statement.is_empty());
+                    // In order, none twice.
+                    let at = rest
+                        .find(statement)
+                        .expect("a statement is a part of its script");
+                    rest = &rest[at + statement.len()..];
+                }
+            });
+    }
 }

@@ -173,15 +173,23 @@ fn each_function_reaches_the_backups_as_far_as_it_must() {
         ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
     );
     assert_eq!(reach("VerifyRole"), ["s3:GetObject", "s3:ListBucket"]);
-    assert_eq!(reach("PruneRole"), ["s3:DeleteObject", "s3:ListBucket"]);
+    assert_eq!(
+        reach("PruneRole"),
+        [
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:ListBucket",
+            "s3:PutObject"
+        ]
+    );
 }
 
 #[test]
 fn only_who_opens_repositories_gets_their_password() {
     let template = template();
     let may = |role: &str| allowed(&template, role).contains("secretsmanager:GetSecretValue");
-    assert!(may("BackupRole") && may("VerifyRole"));
-    assert!(!may("DispatcherRole") && !may("PruneRole"));
+    assert!(may("BackupRole") && may("VerifyRole") && may("PruneRole"));
+    assert!(!may("DispatcherRole"));
 }
 
 #[test]
@@ -199,6 +207,25 @@ fn prune_is_denied_the_deletion_of_versions() {
         "s3:PutLifecycleConfiguration",
     ] {
         assert!(denied.contains(&action), "PruneRole is not denied {action}");
+    }
+}
+
+#[test]
+fn prune_can_make_no_snapshot_visible_and_no_key() {
+    let template = template();
+    let statements = role_statements(&template, "PruneRole");
+    let denied: Vec<&str> = statements
+        .iter()
+        .filter(|statement| !statement.allows && statement.actions == ["s3:PutObject"])
+        .flat_map(|statement| &statement.resources)
+        .filter_map(|resource| resource["Fn::Sub"].as_str())
+        .collect();
+    for name in ["snapshots/*", "keys/*", "config"] {
+        let resource = format!("${{Bucket.Arn}}/${{BackupPrefix}}/*/{name}");
+        assert!(
+            denied.contains(&resource.as_str()),
+            "PruneRole may write {name}"
+        );
     }
 }
 

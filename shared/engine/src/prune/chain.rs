@@ -1,0 +1,88 @@
+//! Inside one chain that keeps snapshots: which of its packs go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use logisedge_domain::Instant;
+use logisedge_domain::id::SnapshotId;
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_repository::prune::{ChainPlan, Prepared, Terms, prepare};
+use logisedge_repository::{Options, Repository};
+use logisedge_storage::Prefixed;
+
+use super::survey::{ChainAt, Survey};
+use super::terms::remaining;
+use super::{ABANDONED_AFTER, Location};
+use crate::EngineError;
+
+/// A plan for a chain's packs, with what it takes to carry it out where something can be done.
+pub(super) enum Looked {
+    Prepared(Box<Prepared>),
+    Left(Box<ChainPlan>),
+}
+
+impl Looked {
+    pub(super) fn plan(&self) -> &ChainPlan {
+        match self {
+            Self::Prepared(prepared) => prepared.plan(),
+            Self::Left(plan) => plan,
+        }
+    }
+
+    fn left(why: String) -> Self {
+        Self::Left(Box::new(ChainPlan::leave(why)))
+    }
+}
+
+/// Plans what happens inside a chain, from which the snapshots that go are gone or will be. None where
+/// there is nothing to say. What cannot be read makes a plan that leaves all of it and says why; an
+/// error is only what another try may mend.
+pub(super) async fn look(
+    survey: &Survey,
+    location: &Location,
+    at: ChainAt<'_>,
+    now: Instant,
+) -> Result<Option<Looked>, EngineError> {
+    let looked = match in_use(survey.in_use.iter(), survey, at) {
+        Some(why) => Looked::left(why),
+        None => match prepared(survey, location, at, now).await {
+            Ok(prepared) => Looked::Prepared(Box::new(prepared)),
+            Err(error) if error.retry.is_transient() => return Err(error),
+            Err(error) => Looked::left(error.message),
+        },
+    };
+    let plan = looked.plan();
+    let silent = plan.held.is_none() && plan.packs.is_empty() && plan.foreign.is_empty();
+    Ok((!silent).then_some(looked))
+}
+
+async fn prepared(
+    survey: &Survey,
+    location: &Location,
+    at: ChainAt<'_>,
+    now: Instant,
+) -> Result<Prepared, EngineError> {
+    let store = Arc::new(Prefixed::new(location.store.clone(), at.chain.as_str()));
+    let repository = Repository::open(store, &location.password, Options::default()).await?;
+    let remaining = remaining(survey.kept(at), &survey.retention, now);
+    let terms = Terms::new(now, location.prices, remaining, ABANDONED_AFTER);
+    let ids = |record: &SnapshotRecord| record.id;
+    let dropped: BTreeSet<SnapshotId> = survey.going(at).map(ids).collect();
+    let expected: BTreeSet<SnapshotId> = survey.kept(at).map(ids).collect();
+    Ok(prepare(&repository, &dropped, &expected, &terms).await?)
+}
+
+/// Tells of a snapshot of the chain that somebody reads. One that is new to the catalog may be of this
+/// chain too.
+pub(super) fn in_use<'i>(
+    mut in_use: impl Iterator<Item = &'i SnapshotId>,
+    survey: &Survey,
+    at: ChainAt<'_>,
+) -> Option<String> {
+    let of_chain = |id: &&SnapshotId| {
+        let record = survey.records.get(id);
+        record.is_none_or(|record| at.has(record))
+    };
+    let id = in_use.find(of_chain)?;
+    Some(format!("snapshot {} is being read", id.short()))
+}

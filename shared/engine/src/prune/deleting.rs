@@ -1,0 +1,258 @@
+//! The deletions of one scope, under its lease, chain after chain.
+
+use std::sync::Mutex;
+use std::time::Instant as Stopwatch;
+
+use async_trait::async_trait;
+use chrono::Utc;
+use logisedge_catalog::Catalog;
+use logisedge_domain::id::{Fence, ScopeName, SnapshotId};
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_repository::prune::Guard;
+use logisedge_repository::removal::{self, Removal};
+use logisedge_storage::Prefixed;
+
+use super::chain::{self, Looked};
+use super::survey::{ChainAt, Survey, decide};
+use super::{InsideChain, LEASE, Location, Locations, Pruned};
+use crate::{EngineError, EngineErrorKind};
+
+pub(super) struct Deleting<'a> {
+    catalog: &'a Catalog,
+    scope: &'a ScopeName,
+    locations: &'a Locations,
+    survey: &'a Survey,
+    lease: Lease<'a>,
+    chains: Vec<InsideChain>,
+    done: Pruned,
+}
+
+impl<'a> Deleting<'a> {
+    pub(super) fn new(
+        catalog: &'a Catalog,
+        scope: &'a ScopeName,
+        fence: Fence,
+        locations: &'a Locations,
+        survey: &'a Survey,
+    ) -> Self {
+        Self {
+            catalog,
+            scope,
+            locations,
+            survey,
+            lease: Lease {
+                catalog,
+                scope,
+                fence,
+            },
+            chains: Vec::new(),
+            done: Pruned::default(),
+        }
+    }
+
+    /// What was planned inside chains, and what was done in all, so far.
+    pub(super) fn into_done(self) -> (Vec<InsideChain>, Pruned) {
+        (self.chains, self.done)
+    }
+
+    pub(super) async fn carry_out(&mut self) -> Result<(), EngineError> {
+        for at in self.survey.chains() {
+            // A location that cannot be opened keeps what it holds, unmarked.
+            if let Some(location) = self.locations.get(at.location) {
+                self.prune_chain(at, location).await?;
+            }
+        }
+        for (name, chain) in &self.survey.abandoned {
+            let Some(location) = self.locations.get(name) else {
+                continue;
+            };
+            self.lease.prolong().await?;
+            let store = Prefixed::new(location.store.clone(), chain.as_str());
+            let removal = removal::plan(&store, &[]).await?;
+            self.remove(&store, &removal).await?;
+            self.done.chains.push(chain.clone());
+        }
+        Ok(())
+    }
+
+    /// Drops the snapshots of a chain that go, then what nothing needs any more. The catalog forgets
+    /// them last, so that a prune that dies in between is gone on with.
+    async fn prune_chain(
+        &mut self,
+        at: ChainAt<'_>,
+        location: &Location,
+    ) -> Result<(), EngineError> {
+        self.lease.prolong().await?;
+        let mut marked: Vec<SnapshotId> = Vec::new();
+        for record in self.survey.going(at) {
+            // From the mark on nobody can start to read it; where somebody just did, it stays.
+            if self.still_goes(record).await?
+                && self.catalog.mark_deleting(record, Utc::now()).await?
+            {
+                marked.push(record.id);
+            }
+        }
+        let of_chain = |record: &&SnapshotRecord| at.has(record);
+        let all = self.survey.records.values().filter(of_chain).count();
+        let store = Prefixed::new(location.store.clone(), at.chain.as_str());
+        if marked.len() == all {
+            let removal = removal::plan(&store, &marked).await?;
+            self.remove(&store, &removal).await?;
+        } else {
+            if !marked.is_empty() {
+                let removal = removal::plan_snapshots(&store, &marked).await?;
+                self.remove(&store, &removal).await?;
+            }
+            // With a snapshot that was to go and stays, the plan does not hold; the next one will.
+            if marked.len() == self.survey.going(at).count() {
+                self.prune_inside(at, location).await?;
+            }
+        }
+        for id in marked {
+            self.catalog.delete_snapshot(self.scope, &id).await?;
+            self.done.snapshots.push(id);
+        }
+        Ok(())
+    }
+
+    /// Decides again: a verification may have found the snapshot damaged that was to outlive this one.
+    async fn still_goes(&self, record: &SnapshotRecord) -> Result<bool, EngineError> {
+        let now = decide(self.catalog, self.scope, Utc::now()).await?;
+        Ok(now.plan.deleted().any(|id| *id == record.id))
+    }
+
+    async fn prune_inside(
+        &mut self,
+        at: ChainAt<'_>,
+        location: &Location,
+    ) -> Result<(), EngineError> {
+        let Some(looked) = chain::look(self.survey, location, at, Utc::now()).await? else {
+            return Ok(());
+        };
+        self.chains.push(InsideChain {
+            location: at.location.clone(),
+            chain: at.chain.clone(),
+            plan: looked.plan().clone(),
+        });
+        let Looked::Prepared(prepared) = looked else {
+            return Ok(());
+        };
+        let watch = Watch {
+            lease: &self.lease,
+            survey: self.survey,
+            at,
+            prolonged: Mutex::new(Stopwatch::now()),
+            failure: Mutex::default(),
+        };
+        let applied = prepared.apply(&watch).await;
+        if let Some(error) = watch.into_failure() {
+            return Err(error);
+        }
+        let applied = applied?;
+        self.done.packs += applied.packs_deleted;
+        self.done.packs_rewritten += applied.packs_rewritten;
+        self.done.objects += applied.objects_deleted;
+        self.done.bytes += applied.bytes_deleted;
+        self.done.bytes_written += applied.bytes_written;
+        let left = applied.left.map(|why| format!("{}: {why}", at.chain));
+        self.done.left.extend(left);
+        Ok(())
+    }
+
+    async fn remove(&mut self, store: &Prefixed, removal: &Removal) -> Result<(), EngineError> {
+        removal::apply(store, removal).await?;
+        let keys = removal.steps.iter().map(|(_, keys)| keys.len() as u64);
+        self.done.objects += keys.sum::<u64>();
+        self.done.bytes += removal.bytes;
+        Ok(())
+    }
+}
+
+/// The scope's lease, as prune holds it.
+struct Lease<'a> {
+    catalog: &'a Catalog,
+    scope: &'a ScopeName,
+    fence: Fence,
+}
+
+impl Lease<'_> {
+    async fn prolong(&self) -> Result<(), EngineError> {
+        let (scope, now) = (self.scope, Utc::now());
+        if self
+            .catalog
+            .extend_exclusive(scope, self.fence, now, LEASE)
+            .await?
+        {
+            return Ok(());
+        }
+        Err(EngineError::new(
+            EngineErrorKind::LeaseLost,
+            format!(
+                "the lease on scope {scope} ran out while it was pruned; the next prune goes on"
+            ),
+        ))
+    }
+}
+
+/// Watches over the work inside a chain: the lease must hold, and nobody may read.
+struct Watch<'a> {
+    lease: &'a Lease<'a>,
+    survey: &'a Survey,
+    at: ChainAt<'a>,
+    prolonged: Mutex<Stopwatch>,
+    failure: Mutex<Option<EngineError>>,
+}
+
+impl Watch<'_> {
+    /// What ended the work, where it was no decision but a failure.
+    fn into_failure(self) -> Option<EngineError> {
+        self.failure.into_inner().unwrap_or_default()
+    }
+
+    fn failed(&self, error: EngineError) -> String {
+        let message = error.message.clone();
+        if let Ok(mut failure) = self.failure.lock() {
+            *failure = Some(error);
+        }
+        message
+    }
+
+    /// Whether the lease was prolonged long ago.
+    fn is_due(&self) -> bool {
+        let prolonged = self.prolonged.lock();
+        prolonged.map_or(true, |at| at.elapsed() > LEASE / 10)
+    }
+}
+
+#[async_trait]
+impl Guard for Watch<'_> {
+    async fn may_go_on(&self) -> Result<(), String> {
+        if !self.is_due() {
+            return Ok(());
+        }
+        self.lease
+            .prolong()
+            .await
+            .map_err(|error| self.failed(error))?;
+        if let Ok(mut prolonged) = self.prolonged.lock() {
+            *prolonged = Stopwatch::now();
+        }
+        Ok(())
+    }
+
+    async fn is_unread(&self) -> Result<(), String> {
+        let (catalog, scope) = (self.lease.catalog, self.lease.scope);
+        // The steps that follow cannot be taken back, so the lease must hold now.
+        self.lease
+            .prolong()
+            .await
+            .map_err(|error| self.failed(error))?;
+        match catalog.snapshots_in_use(scope, Utc::now()).await {
+            Err(error) => Err(self.failed(error.into())),
+            Ok(ids) => match chain::in_use(ids.iter(), self.survey, self.at) {
+                Some(why) => Err(why),
+                None => Ok(()),
+            },
+        }
+    }
+}

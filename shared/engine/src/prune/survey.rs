@@ -1,0 +1,186 @@
+//! What a prune finds: what retention says of each snapshot, and what lies at the locations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use logisedge_catalog::Catalog;
+use logisedge_domain::Instant;
+use logisedge_domain::id::{ChainPath, LocationName, ScheduleName, ScopeName, SnapshotId};
+use logisedge_domain::plan::PrunePlan;
+use logisedge_domain::retention::{Retention, plan_prune};
+use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_storage::ObjectStore;
+
+use super::{ABANDONED_AFTER, InsideChain, Locations, ScopePlan};
+use crate::EngineError;
+
+/// A scope's snapshots and chains.
+pub(super) struct Survey {
+    pub(super) records: BTreeMap<SnapshotId, SnapshotRecord>,
+    pub(super) retention: BTreeMap<ScheduleName, Retention>,
+    pub(super) in_use: BTreeSet<SnapshotId>,
+    pub(super) plan: PrunePlan,
+    pub(super) abandoned: Vec<(LocationName, ChainPath)>,
+    unknown: Vec<(LocationName, ChainPath)>,
+}
+
+/// A chain and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChainAt<'s> {
+    pub(super) location: &'s LocationName,
+    pub(super) chain: &'s ChainPath,
+}
+
+impl<'s> ChainAt<'s> {
+    fn of(record: &'s SnapshotRecord) -> Self {
+        Self {
+            location: &record.location,
+            chain: &record.chain,
+        }
+    }
+
+    /// Whether a snapshot is one of it.
+    pub(super) fn has(&self, record: &SnapshotRecord) -> bool {
+        *self == ChainAt::of(record)
+    }
+}
+
+impl Survey {
+    /// The chains of which the catalog knows a snapshot, newest first.
+    pub(super) fn chains(&self) -> Vec<ChainAt<'_>> {
+        let chains: BTreeSet<ChainAt<'_>> = self.records.values().map(ChainAt::of).collect();
+        let mut chains: Vec<ChainAt<'_>> = chains.into_iter().collect();
+        chains.sort_by_key(|at| std::cmp::Reverse(at.chain.started_at()));
+        chains
+    }
+
+    /// Those of them that keep a snapshot.
+    pub(super) fn living(&self) -> Vec<ChainAt<'_>> {
+        let mut chains = self.chains();
+        chains.retain(|at| self.kept(*at).next().is_some());
+        chains
+    }
+
+    /// The snapshots of a chain that go, newest first.
+    pub(super) fn going(&self, at: ChainAt<'_>) -> impl Iterator<Item = &SnapshotRecord> {
+        let ids = self.plan.deleted();
+        ids.filter_map(|id| self.records.get(id))
+            .filter(move |record| at.has(record))
+    }
+
+    /// The snapshots of a chain that stay.
+    pub(super) fn kept(&self, at: ChainAt<'_>) -> impl Iterator<Item = &SnapshotRecord> {
+        let kept = self.plan.decisions.iter().filter(|decision| decision.keep);
+        kept.filter_map(|decision| self.records.get(&decision.snapshot))
+            .filter(move |record| at.has(record))
+    }
+
+    pub(super) fn into_plan(self, chains: Vec<InsideChain>) -> ScopePlan {
+        ScopePlan {
+            plan: self.plan,
+            chains,
+            abandoned: self.abandoned,
+            unknown: self.unknown,
+        }
+    }
+}
+
+/// Looks at what the catalog and the locations hold of a scope.
+pub(super) async fn survey(
+    catalog: &Catalog,
+    scope: &ScopeName,
+    locations: &Locations,
+    now: Instant,
+) -> Result<Survey, EngineError> {
+    let mut survey = decide(catalog, scope, now).await?;
+    let known: BTreeSet<ChainAt<'_>> = survey.records.values().map(ChainAt::of).collect();
+    let (mut abandoned, mut unknown) = (Vec::new(), Vec::new());
+    for (name, location) in locations {
+        for chain in chains_of(location.store.as_ref(), scope).await? {
+            if known.contains(&ChainAt {
+                location: name,
+                chain: &chain,
+            }) {
+                continue;
+            }
+            match inspect(&location.store, &chain, now).await? {
+                Found::Snapshot => unknown.push((name.clone(), chain)),
+                Found::Abandoned => abandoned.push((name.clone(), chain)),
+                Found::Young => {}
+            }
+        }
+    }
+    survey.abandoned = abandoned;
+    survey.unknown = unknown;
+    Ok(survey)
+}
+
+/// What retention says of a scope's snapshots, from the catalog alone.
+pub(super) async fn decide(
+    catalog: &Catalog,
+    scope: &ScopeName,
+    now: Instant,
+) -> Result<Survey, EngineError> {
+    let records = catalog.snapshots(scope).await?;
+    let retention: BTreeMap<ScheduleName, Retention> = catalog
+        .schedules()
+        .await?
+        .into_iter()
+        .map(|state| (state.schedule.name, state.schedule.retention))
+        .collect();
+    let in_use = catalog.snapshots_in_use(scope, now).await?;
+    let plan = plan_prune(scope, &retention, &records, &in_use, now);
+    Ok(Survey {
+        records: records
+            .into_iter()
+            .map(|record| (record.id, record))
+            .collect(),
+        retention,
+        in_use,
+        plan,
+        abandoned: Vec::new(),
+        unknown: Vec::new(),
+    })
+}
+
+/// Every chain of a scope at a location, oldest first.
+pub(crate) async fn chains_of(
+    store: &dyn ObjectStore,
+    scope: &ScopeName,
+) -> Result<Vec<ChainPath>, EngineError> {
+    let mut chains = Vec::new();
+    for day in store.list_folders(&format!("{scope}/")).await? {
+        for folder in store.list_folders(&day).await? {
+            // A folder of another name is none of ours.
+            chains.extend(folder.trim_end_matches('/').parse::<ChainPath>().ok());
+        }
+    }
+    Ok(chains)
+}
+
+enum Found {
+    Snapshot,
+    Abandoned,
+    Young,
+}
+
+async fn inspect(
+    store: &Arc<dyn ObjectStore>,
+    chain: &ChainPath,
+    now: Instant,
+) -> Result<Found, EngineError> {
+    let objects = store.list(&format!("{chain}/")).await?;
+    if objects
+        .iter()
+        .any(|object| object.key.starts_with(&format!("{chain}/snapshots/")))
+    {
+        return Ok(Found::Snapshot);
+    }
+    let newest = objects.iter().map(|object| object.modified_at).max();
+    let touched = newest.unwrap_or_default().max(chain.started_at());
+    Ok(if now - touched > ABANDONED_AFTER {
+        Found::Abandoned
+    } else {
+        Found::Young
+    })
+}

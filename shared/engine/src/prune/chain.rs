@@ -43,7 +43,8 @@ pub(super) async fn look(
     at: ChainAt<'_>,
     now: Instant,
 ) -> Result<Option<Looked>, EngineError> {
-    let looked = match in_use(survey.in_use.iter(), survey, at) {
+    let busy = in_use(survey.in_use.iter(), survey, at).or_else(|| survey.still_written(at));
+    let looked = match busy {
         Some(why) => Looked::left(why),
         None => match prepared(survey, location, at, now).await {
             Ok(prepared) => Looked::Prepared(Box::new(prepared)),

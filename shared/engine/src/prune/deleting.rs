@@ -83,6 +83,11 @@ impl<'a> Deleting<'a> {
         location: &Location,
     ) -> Result<(), EngineError> {
         self.lease.prolong().await?;
+        // A chain that somebody may still write goes as a whole when it is certain that nobody does.
+        if let (Some(why), None) = (self.survey.still_written(at), self.survey.kept(at).next()) {
+            self.done.left.push(format!("{}: {why}", at.chain));
+            return Ok(());
+        }
         let mut marked: Vec<SnapshotId> = Vec::new();
         for record in self.survey.going(at) {
             // From the mark on nobody can start to read it; where somebody just did, it stays.

@@ -26,7 +26,7 @@ use crate::attempt::alert_if;
 use crate::{EngineError, EngineErrorKind};
 use deleting::Deleting;
 pub(crate) use survey::chains_of;
-use survey::{Survey, survey};
+use survey::survey;
 
 /// A chain without any snapshot object is what a killed attempt left. It is removed when its newest
 /// object is older than this, far beyond any function's life; and so is a pack that no index names.

@@ -19,6 +19,8 @@ pub(super) struct Survey {
     pub(super) records: BTreeMap<SnapshotId, SnapshotRecord>,
     pub(super) retention: BTreeMap<ScheduleName, Retention>,
     pub(super) in_use: BTreeSet<SnapshotId>,
+    /// Chains that an attempt without an end may still write, each with until when.
+    pub(super) unended: BTreeMap<ChainPath, Instant>,
     pub(super) plan: PrunePlan,
     pub(super) abandoned: Vec<(LocationName, ChainPath)>,
     unknown: Vec<(LocationName, ChainPath)>,
@@ -75,6 +77,16 @@ impl Survey {
             .filter(move |record| at.has(record))
     }
 
+    /// Tells of an attempt that may still write a chain: its lease ran out, and it never said that it
+    /// had ended. What it took for stored must not go under its hands.
+    pub(super) fn still_written(&self, at: ChainAt<'_>) -> Option<String> {
+        let until = self.unended.get(at.chain)?;
+        Some(format!(
+            "an attempt that did not end may write it until {}",
+            logisedge_domain::format::instant(*until)
+        ))
+    }
+
     pub(super) fn into_plan(self, chains: Vec<InsideChain>) -> ScopePlan {
         ScopePlan {
             plan: self.plan,
@@ -129,6 +141,7 @@ pub(super) async fn decide(
         .map(|state| (state.schedule.name, state.schedule.retention))
         .collect();
     let in_use = catalog.snapshots_in_use(scope, now).await?;
+    let unended = catalog.unended_chains(scope, now).await?;
     let plan = plan_prune(scope, &retention, &records, &in_use, now);
     Ok(Survey {
         records: records
@@ -137,6 +150,7 @@ pub(super) async fn decide(
             .collect(),
         retention,
         in_use,
+        unended,
         plan,
         abandoned: Vec::new(),
         unknown: Vec::new(),

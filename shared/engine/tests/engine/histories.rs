@@ -206,7 +206,7 @@ impl History {
     }
 
     async fn prune(&mut self) {
-        let locations = [("main".parse().unwrap(), self.world.store.clone())].into();
+        let locations = self.world.locations();
         let (_, done) = prune(&self.world.catalog, &scope(SCOPE), &locations, "test")
             .await
             .unwrap();

@@ -330,7 +330,7 @@ async fn no_two_attempts_write_one_chain() {
     let (_, full, _) = back_up(&world, Kind::Full).await;
     killed_while_writing(&world, &full.chain, TimeDelta::minutes(3)).await;
     // Prune takes over the lease in between and does not forget.
-    let locations = [("main".parse().unwrap(), world.store.clone())].into();
+    let locations = world.locations();
     prune(&world.catalog, &scope(SCOPE), &locations, "test")
         .await
         .unwrap();

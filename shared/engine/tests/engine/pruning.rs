@@ -10,14 +10,13 @@ use logisedge_domain::alert::AlertKind;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_engine::backup::{Order, Taken, take};
-use logisedge_engine::prune::{Location, Locations, Pruned, ScopePlan, locations_of, plan, prune};
+use logisedge_engine::prune::{Pruned, ScopePlan, locations_of, plan, prune};
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineError, EngineErrorKind, Progress};
-use logisedge_repository::prune::Prices;
 use logisedge_storage::{Fault, Faulty, ObjectStore};
 use tokio::task::JoinSet;
 
-use crate::world::{World, daily, options, password, scope};
+use crate::world::{World, daily, locations, options, password, scope};
 
 const SCOPE: &str = "items";
 
@@ -48,15 +47,6 @@ async fn snapshot(world: &World, days: i64, trust: Trust) -> SnapshotRecord {
     record.trust = trust;
     assert!(world.catalog.put_snapshot(&record).await.unwrap());
     record
-}
-
-fn locations(store: Arc<dyn ObjectStore>) -> Locations {
-    let location = Location {
-        store,
-        password: password(),
-        prices: Prices::folder(),
-    };
-    [("main".parse().unwrap(), location)].into()
 }
 
 async fn planned(world: &World) -> ScopePlan {

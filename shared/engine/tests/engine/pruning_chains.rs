@@ -9,33 +9,23 @@ use logisedge_domain::alert::AlertKind;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_engine::backup::{Order, take};
-use logisedge_engine::prune::{Location, Locations, Pruned, ScopePlan, plan, prune};
+use logisedge_engine::prune::{Pruned, ScopePlan, plan, prune};
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineError, Progress};
-use logisedge_repository::prune::Prices;
 use logisedge_repository::{KnownBlobs, Password, Repository, Snapshot};
 use logisedge_storage::{Fault, Faulty, ObjectStore, Prefixed};
 use tokio::task::JoinSet;
 
-use crate::world::{World, daily, options, password, scope};
+use crate::world::{World, daily, locations, options, password, scope};
 
 const SCOPE: &str = "items";
 const THREE_DAYS: &str = "keep = { days = 3 }\nalerts = { clean_up = true }";
-
-fn locations(store: Arc<dyn ObjectStore>, password: Password) -> Locations {
-    let location = Location {
-        store,
-        password,
-        prices: Prices::folder(),
-    };
-    [("main".parse().unwrap(), location)].into()
-}
 
 async fn pruned_at(
     world: &World,
     store: Arc<dyn ObjectStore>,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
-    let at = locations(store, password());
+    let at = locations(store);
     prune(&world.catalog, &scope(SCOPE), &at, "test").await
 }
 
@@ -57,7 +47,8 @@ async fn full(world: &World, days: i64, trust: Trust) -> SnapshotRecord {
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();
-    let taken = take(source.as_ref(), store, &password(), &order, &progress);
+    let password = password();
+    let taken = take(source.as_ref(), store, &password, &order, &progress);
     let mut record = taken.await.unwrap().record;
     record.taken_at = began;
     record.trust = trust;
@@ -124,7 +115,7 @@ async fn dropping_a_snapshot_frees_what_its_chain_does_not_need() {
     let third = next(&world, &second, 1, Trust::Verified).await;
     let before = packs(&world, &first).await;
 
-    let at = locations(world.store.clone(), password());
+    let at = world.locations();
     let shown = plan(&world.catalog, &scope(SCOPE), &at, Utc::now())
         .await
         .unwrap();
@@ -235,7 +226,10 @@ async fn a_chain_that_cannot_be_read_keeps_every_pack_and_is_told_of() {
     let third = full(&world, 2, Trust::Verified).await;
     let before = packs(&world, &second).await;
     // Without its password nothing can be said of what is needed.
-    let other = locations(world.store.clone(), Password::new("another".to_owned()));
+    let mut other = world.locations();
+    for location in other.values_mut() {
+        location.password = Password::new("another".to_owned());
+    }
     let shown = plan(&world.catalog, &scope(SCOPE), &other, Utc::now())
         .await
         .unwrap();

@@ -14,7 +14,9 @@ use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
 use logisedge_domain::run::Run;
 use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 use logisedge_engine::attempt::{Attempted, Places, attempt};
+use logisedge_engine::prune::{Location, Locations};
 use logisedge_engine::{EngineError, Progress, configure, dispatch};
+use logisedge_repository::prune::Prices;
 use logisedge_repository::{KeyCost, Options, Password};
 use logisedge_runtime::Aws;
 use logisedge_sources::{Source, SqliteSource};
@@ -251,11 +253,26 @@ impl World {
         }
     }
 
+    /// The location as prune takes it.
+    pub(crate) fn locations(&self) -> Locations {
+        locations(self.store.clone())
+    }
+
     /// Every object at the location, without the folder's own temporary files.
     pub(crate) async fn objects(&self) -> Vec<String> {
         let objects = self.store.list("").await.unwrap();
         objects.into_iter().map(|object| object.key).collect()
     }
+}
+
+/// A store as the location `main`, as prune takes it.
+pub(crate) fn locations(store: Arc<dyn ObjectStore>) -> Locations {
+    let location = Location {
+        store,
+        password: password(),
+        prices: Prices::folder(),
+    };
+    [("main".parse().unwrap(), location)].into()
 }
 
 /// A small ERP: customers, items, and a table that no preset but the whole database has.

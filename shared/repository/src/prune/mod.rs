@@ -222,7 +222,8 @@ pub async fn prepare(
     };
     match look(repository, dropped, expected, terms).await {
         Ok(Looked::Held(why)) => prepared.plan = ChainPlan::leave(why),
-        Ok(Looked::Planned(plan, work)) => {
+        Ok(Looked::Planned(planned)) => {
+            let (plan, work) = *planned;
             prepared.plan = plan;
             prepared.work = Some(work);
         }
@@ -242,7 +243,7 @@ pub async fn prepare(
 
 enum Looked {
     Held(String),
-    Planned(ChainPlan, Work),
+    Planned(Box<(ChainPlan, Work)>),
 }
 
 async fn look(
@@ -306,7 +307,7 @@ async fn look(
         let mut plan = work.choice.plan(&work.index);
         plan.index_files = work.replaced();
         plan.foreign = foreign;
-        Ok(Looked::Planned(plan, work))
+        Ok(Looked::Planned(Box::new((plan, work))))
     })
     .await
 }

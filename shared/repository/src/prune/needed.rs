@@ -116,20 +116,16 @@ pub(super) async fn find(
             for id in node.content.iter().flatten() {
                 needed.note(index, BlobKind::Data, id)?;
             }
-            match node.subtree {
-                Some(subtree) => {
-                    if needed.note(index, BlobKind::Tree, &subtree)? {
-                        open.push(subtree);
-                    }
+            if let Some(subtree) = node.subtree {
+                if needed.note(index, BlobKind::Tree, &subtree)? {
+                    open.push(subtree);
                 }
-                None if node.node_type == "dir" => {
-                    return Err(RepositoryError::damaged(
-                        FindingKind::TreeBroken,
-                        "a directory",
-                        "it has no tree",
-                    ));
-                }
-                None => {}
+            } else if node.node_type == "dir" {
+                return Err(RepositoryError::damaged(
+                    FindingKind::TreeBroken,
+                    "a directory",
+                    "it has no tree",
+                ));
             }
         }
     }

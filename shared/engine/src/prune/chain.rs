@@ -7,8 +7,8 @@ use logisedge_domain::Instant;
 use logisedge_domain::id::SnapshotId;
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::prune::{ChainPlan, Prepared, Terms, prepare};
-use logisedge_repository::{Options, Repository};
-use logisedge_storage::Prefixed;
+use logisedge_repository::{Options, Repository, RepositoryError, RepositoryErrorKind};
+use logisedge_storage::{Prefixed, StorageErrorKind};
 
 use super::survey::{ChainAt, Survey};
 use super::terms::remaining;
@@ -36,7 +36,7 @@ impl Looked {
 
 /// Plans what happens inside a chain, from which the snapshots that go are gone or will be. None where
 /// there is nothing to say. What cannot be read makes a plan that leaves all of it and says why; an
-/// error is only what another try may mend.
+/// error is only a store that fails.
 pub(super) async fn look(
     survey: &Survey,
     location: &Location,
@@ -48,8 +48,8 @@ pub(super) async fn look(
         Some(why) => Looked::left(why),
         None => match prepared(survey, location, at, now).await {
             Ok(prepared) => Looked::Prepared(Box::new(prepared)),
-            Err(error) if error.retry.is_transient() => return Err(error),
-            Err(error) => Looked::left(error.message),
+            Err(error) if is_of_the_store(&error) => return Err(error.into()),
+            Err(error) => Looked::left(error.to_string()),
         },
     };
     let plan = looked.plan();
@@ -62,7 +62,7 @@ async fn prepared(
     location: &Location,
     at: ChainAt<'_>,
     now: Instant,
-) -> Result<Prepared, EngineError> {
+) -> Result<Prepared, RepositoryError> {
     let store = Arc::new(Prefixed::new(location.store.clone(), at.chain.as_str()));
     let repository = Repository::open(store, &location.password, Options::default()).await?;
     let remaining = remaining(survey.kept(at), &survey.retention, now);
@@ -70,7 +70,15 @@ async fn prepared(
     let ids = |record: &SnapshotRecord| record.id;
     let dropped: BTreeSet<SnapshotId> = survey.going(at).map(ids).collect();
     let expected: BTreeSet<SnapshotId> = survey.kept(at).map(ids).collect();
-    Ok(prepare(&repository, &dropped, &expected, &terms).await?)
+    prepare(&repository, &dropped, &expected, &terms).await
+}
+
+/// Whether the store failed, and not what lies in it; or this role may not read it.
+fn is_of_the_store(error: &RepositoryError) -> bool {
+    match error.kind {
+        RepositoryErrorKind::Storage(kind) => kind != StorageErrorKind::Denied,
+        kind => kind == RepositoryErrorKind::Aborted,
+    }
 }
 
 /// Tells of a snapshot of the chain that somebody reads. One that is new to the catalog may be of this

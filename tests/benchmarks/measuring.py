@@ -7,6 +7,7 @@ every process that it starts, so nothing smaller is told apart. Stored is by how
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -120,7 +121,7 @@ def run(cluster, contestant, work):
     }
     if cluster:
         sample["server_cpu_s"] = cluster.cpu_seconds() - server_before
-    return {**sample, **told(work / "out.json")}
+    return {**sample, **told(work / "out.json", command[-1])}
 
 
 def secrets(work):
@@ -138,11 +139,15 @@ def secrets(work):
     }
 
 
-def told(path):
-    """What our own program said of the run, where it did."""
+def told(path, command):
+    """What our own program said of the run, where it did. A full that was taken instead of the kind that was
+    asked for is another measurement, so it ends the bench."""
     if not path.exists() or not path.stat().st_size:
         return {}
     said = json.loads(path.read_text())
+    asked, taken = re.search(r"--kind (\w+)", command), said.get("snapshot") or {}
+    if asked and taken.get("kind") != asked[1]:
+        fail(f"a {taken.get('kind')} was taken instead of what was asked for ({taken.get('kind_reason')}): {command}")
     stats = said.get("stats") or {}
     found = {"stats": stats} if stats else {}
     if "compare_ms" in said:

@@ -212,7 +212,9 @@ fn setting(mut at: Cursor<'_>) -> Option<String> {
 fn index(mut at: Cursor<'_>) -> Option<Nature> {
     at.keyword("CREATE");
     at.keyword("UNIQUE");
-    let _ = (at.keyword("INDEX") && at.name().is_some() && at.keyword("ON")).then_some(())?;
+    if !(at.keyword("INDEX") && at.name().is_some() && at.keyword("ON")) {
+        return None;
+    }
     at.keyword("ONLY");
     let table = at.qualified()?;
     at.keyword("USING")

@@ -239,7 +239,8 @@ pub fn choose(
         return Choice::Full(Some(WhyFull::NoChain));
     };
     let of_chain = |record: &&&SnapshotRecord| record.chain == *chain;
-    let snapshots: Vec<&SnapshotRecord> = usable.iter().filter(of_chain).copied().collect();
+    let mut snapshots: Vec<&SnapshotRecord> = usable.iter().filter(of_chain).copied().collect();
+    snapshots.sort_by_key(|record| (record.taken_at, record.id));
     match base_of(wanted, chain, &snapshots, held, now) {
         Ok(base) => Choice::On(Candidate {
             kind: wanted.kind,
@@ -250,6 +251,7 @@ pub fn choose(
     }
 }
 
+/// The base among the chain's snapshots, which come oldest first.
 fn base_of(
     wanted: &Wanted<'_>,
     chain: &ChainPath,
@@ -257,8 +259,7 @@ fn base_of(
     held: &BTreeMap<ChainPath, Instant>,
     now: Instant,
 ) -> Result<SnapshotId, WhyFull> {
-    let fulls = snapshots.iter().filter(|record| record.kind == Kind::Full);
-    let full = fulls.min_by_key(|record| (record.taken_at, record.id));
+    let full = snapshots.iter().find(|record| record.kind == Kind::Full);
     let full = full.ok_or(WhyFull::FullGone)?;
     if let Some((rhythm, zone)) = wanted.full
         && rhythm.is_due(full.taken_at, now, zone)
@@ -277,10 +278,7 @@ fn base_of(
     if let Some(until) = held.get(chain).filter(|until| **until > now) {
         return Err(WhyFull::Held { until: *until });
     }
-    let newest = shared
-        .iter()
-        .max_by_key(|record| (record.taken_at, record.id));
-    Ok(newest.unwrap_or(full).id)
+    Ok(shared.last().unwrap_or(full).id)
 }
 
 /// What a look at a chain found.

@@ -172,3 +172,46 @@ fn a_target_that_holds_something_is_refused_and_replaced_when_told_to() {
     assert_snapshot!(refused.err, @r#"error: the target is not empty, it holds 1 tables ("documents"): name an empty one, or say --overwrite to replace what is there"#);
     desk.restore(0, "back.db", &["--overwrite"]);
 }
+
+#[test]
+fn an_incremental_and_a_differential_go_on_with_the_newest_chain() {
+    let desk = Desk::new();
+    let back_up = |kind: &str| -> serde_json::Value {
+        let said = desk.ok(&[
+            "--json", "direct", "backup", "--at", "store", "--from", "erp.db", "--kind", kind,
+        ]);
+        serde_json::from_str(&said).unwrap()
+    };
+    let first = back_up("incremental");
+    assert_eq!(first["snapshot"]["kind"], "full");
+    assert_snapshot!(first["snapshot"]["kind_reason"].as_str().unwrap(), @"there is no earlier full of the scope at this location");
+
+    let db = rusqlite::Connection::open(desk.path("erp.db")).unwrap();
+    db.execute("DELETE FROM customers WHERE id % 3 = 0", [])
+        .unwrap();
+    drop(db);
+    let mut last = serde_json::Value::Null;
+    for kind in ["incremental", "differential", "incremental"] {
+        let next = back_up(kind);
+        assert_eq!(next["snapshot"]["kind"], kind);
+        assert_eq!(next["snapshot"]["chain"], first["snapshot"]["chain"]);
+        last = next;
+    }
+    // Nothing changed since the first of the three.
+    let of = |name: &str| last["stats"][name].as_u64().unwrap();
+    assert!(of("bytes_new") < of("bytes_shared"), "{last}");
+    let listed = desk.ok(&["direct", "snapshots", "--at", "store"]);
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    desk.ok(&["direct", "verify", "--at", "store", "latest"]);
+    desk.restore(0, "back.db", &[]);
+    assert_eq!(
+        desk.rows("back.db", "customers"),
+        desk.rows("erp.db", "customers")
+    );
+
+    let refused = desk.run(&[
+        "direct", "backup", "--at", "store", "--from", "erp.db", "--kind", "whole",
+    ]);
+    assert_eq!(refused.exit, 2);
+    assert!(refused.err.contains("full, incremental"), "{}", refused.err);
+}

@@ -1,6 +1,7 @@
 //! Kinds: what each may share, when a full is taken instead, and that no end of an attempt harms the
 //! chain that it wrote to.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use logisedge_storage::{Fault, Faulty};
 
 use crate::attempts::is_good;
 use crate::doubles::{Trouble, troubled};
-use crate::world::{World, daily, password, scope};
+use crate::server::said;
+use crate::world::{PASSWORD, World, daily, password, scope};
 
 const SCOPE: &str = "everything";
 
@@ -222,6 +224,39 @@ async fn a_chain_that_lost_bytes_is_not_built_on() {
         because.starts_with("its chain cannot be read: "),
         "{because}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_of_version_1_is_only_read() {
+    let world = World::new().await;
+    let (_, full, _) = back_up(&world, Kind::Full).await;
+    // Stock restic carries the snapshot over into one of version 1, which takes the chain's place.
+    let chain = world.location().join(full.chain.as_str());
+    let old = world.folder.path().join("version-1");
+    let restic = |arguments: &[&str]| {
+        let mut command = Command::new("restic");
+        command
+            .arg("--no-cache")
+            .args(arguments)
+            .env("RESTIC_REPOSITORY", &old)
+            .env("RESTIC_PASSWORD", PASSWORD)
+            .env("RESTIC_FROM_REPOSITORY", &chain)
+            .env("RESTIC_FROM_PASSWORD", PASSWORD);
+        said(&mut command)
+    };
+    restic(&["init", "--repository-version", "1"]);
+    restic(&["copy"]);
+    std::fs::remove_dir_all(&chain).unwrap();
+    std::fs::rename(&old, &chain).unwrap();
+    let (name, progress) = ("main".parse().unwrap(), Progress::new());
+    let password = password();
+    let found = find_snapshots(&name, &world.store, &password, &progress);
+    let (found, _) = found.await.unwrap();
+    assert_eq!(found.len(), 1);
+    forget(&world, &full).await;
+    assert!(world.catalog.put_snapshot(&found[0]).await.unwrap());
+    is_good(&world, &found[0]).await;
+    assert_snapshot!(full_because(&world, |_| {}).await, @"its chain's repository is of version 1, which is only read");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ pub(crate) struct SnapshotItem {
 }
 
 impl SnapshotItem {
-    fn is_in_use(&self, now: Instant) -> bool {
+    pub(crate) fn is_in_use(&self, now: Instant) -> bool {
         let until = self.in_use_until.as_deref().and_then(unstamp);
         !self.in_use_by.is_empty() && until.is_some_and(|until| until > now)
     }

@@ -33,7 +33,7 @@ pub(crate) struct FindingsItem {
 
 impl FindingsItem {
     /// Which verification it is of: the first part of its key.
-    fn verification(&self) -> &str {
+    pub(crate) fn verification(&self) -> &str {
         self.sk.split_once('#').map_or("", |(stamp, _)| stamp)
     }
 }

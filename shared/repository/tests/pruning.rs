@@ -375,7 +375,8 @@ async fn a_lock_of_restics_holds_packs_while_it_is_fresh() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_something_needed_is_damaged_nothing_goes_and_the_plan_says_why() {
-    let damage: [(&str, fn(&std::path::Path), FindingKind); 6] = [
+    type Harm = fn(&std::path::Path);
+    let damage: [(&str, Harm, FindingKind); 6] = [
         (
             "index/",
             |path| std::fs::write(path, b"x").unwrap(),

@@ -42,12 +42,15 @@ pub enum Step {
     Prune { percent: u32, soon: bool },
 }
 
+/// A snapshot's files by path.
+type Files = Vec<(String, Vec<u8>)>;
+
 pub struct Chain {
     pub world: World,
     blocks: Vec<u64>,
     full: Snapshot,
     full_index: Index,
-    snapshots: Vec<(SnapshotId, Vec<(String, Vec<u8>)>)>,
+    snapshots: Vec<(SnapshotId, Files)>,
     /// Snapshots of which a killed prune may not have deleted the object yet.
     dropped: BTreeSet<SnapshotId>,
 }
@@ -305,7 +308,7 @@ impl Chain {
         let used: BTreeSet<String> = needed
             .iter()
             .flat_map(|(_, copies)| copies)
-            .map(|copy| key(copy))
+            .map(key)
             .collect();
         assert_eq!(self.packs().await, used);
         assert_eq!(index.packs(), used.len());

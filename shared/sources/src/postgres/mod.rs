@@ -1,6 +1,7 @@
 //! PostgreSQL 13 and later: consistent snapshots out, restores in.
 //!
-//! - `options`, `tls`, `session`, `failure`: how a server is reached, and what it says.
+//! - `options`, `socket`, `tls`, `diversion`, `session`, `failure`: how a server is reached, and what
+//!   it says.
 //! - `source`, `checks`, `scope`, `catalog`, `dump`, `facts`, `files`, `snapshot`: backing up.
 //! - `lineage`, `storage`, `unchanged`: what need not be read again, and the proof of it.
 //! - `target`, `occupied`, `load`, `statements`, `replay`, `post_data`, `builds`, `statistics`: restoring.
@@ -9,6 +10,7 @@
 mod builds;
 mod catalog;
 mod checks;
+mod diversion;
 mod dump;
 mod facts;
 mod failure;
@@ -24,6 +26,7 @@ mod replay;
 mod scope;
 mod session;
 mod snapshot;
+mod socket;
 mod source;
 mod statements;
 mod statistics;

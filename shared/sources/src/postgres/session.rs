@@ -1,16 +1,23 @@
 //! One connection with settings that make its streams depend on the data alone.
 
+use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt;
 use logisedge_domain::config::SslMode;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode as Negotiation;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{CancelToken, Client};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::diversion::{AboveTls, Diversion, Diverted};
 use super::failure::{explain, failed, refused};
 use super::options::{PostgresOptions, sslmode_name};
+use super::socket::{self, Socket};
 use super::tls;
 use crate::{SourceError, SourceErrorKind};
 
@@ -28,20 +35,6 @@ const SETTINGS: &str = "\
     SET statement_timeout = 0; SET lock_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; SET quote_all_identifiers = off";
 
-/// Silence after which the kernel asks whether the server is still there. The session that holds
-/// the snapshot says nothing for hours, and a NAT gateway of AWS forgets a connection after 350 s.
-/// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html>
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-
-/// Time between questions that get no answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Questions without an answer that end the connection.
-const KEEPALIVE_RETRIES: u32 = 5;
-
-/// How long sent bytes may go unacknowledged: as long as the questions take.
-const UNANSWERED: Duration = Duration::from_secs(110);
-
 /// How long asking the server to stop may take; it is a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,7 +43,9 @@ pub(super) struct Session {
     pub(super) client: Client,
     /// `server_version_num`: 150018.
     pub(super) version: u32,
+    options: PostgresOptions,
     tls: MakeRustlsConnect,
+    rows: Diversion,
     driver: JoinHandle<()>,
 }
 
@@ -85,12 +80,14 @@ impl Session {
                 ),
             ));
         };
-        let (client, driver) = connected.map_err(|error| no_connection(options, error))?;
+        let connected = connected.map_err(|error| error.told(options))?;
         let mut session = Self {
-            client,
+            client: connected.client,
             version: 0,
+            options: options.clone(),
             tls,
-            driver,
+            rows: connected.rows,
+            driver: connected.driver,
         };
         session
             .set_up()
@@ -110,7 +107,7 @@ impl Session {
         Ok(session)
     }
 
-    async fn set_up(&mut self) -> Result<(), tokio_postgres::Error> {
+    async fn set_up(&mut self) -> Result<(), Error> {
         let row = self
             .client
             .query_one(
@@ -141,11 +138,37 @@ impl Session {
             .map_err(|error| refused(operation, object, error))
     }
 
+    /// Runs a COPY statement and sends its rows to `sink` in buffers of about
+    /// [`crate::BUFFER_BYTES`], wide ones in several; returns their bytes once all are sent. Waits
+    /// while the sink is full; goes on without sending where it is closed.
+    pub(super) async fn copy_out(
+        &self,
+        statement: &str,
+        sink: &mpsc::Sender<Bytes>,
+    ) -> Result<u64, Error> {
+        self.rows.to(sink.clone());
+        let mut rest = std::pin::pin!(self.client.copy_out(statement).await?);
+        let mut passed = 0;
+        while let Some(row) = rest.next().await {
+            // An error that an abandoned question left behind would have ended the diversion.
+            let row = row?;
+            passed += row.len() as u64;
+            // Nobody reads any more; the caller sees that too.
+            let _ = sink.send(row).await;
+        }
+        Ok(self.rows.bytes() + passed)
+    }
+
     /// Asks the server to stop what this connection is doing; best effort.
     pub(super) async fn cancel(&self) {
-        let token: CancelToken = self.client.cancel_token();
-        let asked = tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(self.tls.clone()));
-        match asked.await {
+        let asked = async {
+            let socket = socket::open(&self.options).await?;
+            let tls = connector(&self.options, &self.tls)?;
+            let token = self.client.cancel_token();
+            let asked = token.cancel_query_raw(socket, tls).await;
+            asked.map_err(io::Error::other)
+        };
+        match tokio::time::timeout(CANCEL_TIMEOUT, asked).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "cancel request was not delivered"),
             Err(_) => tracing::debug!("cancel request was not delivered in time"),
@@ -153,59 +176,122 @@ impl Session {
     }
 }
 
+/// A connection before anything was asked of it.
+struct Connected {
+    client: Client,
+    rows: Diversion,
+    driver: JoinHandle<()>,
+}
+
+/// Why there is none.
+enum NoConnection {
+    /// The server could not be reached.
+    Socket(io::Error),
+    /// It did not let us in.
+    Postgres(Error),
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
 /// Connects as the mode wants; `prefer` falls back to no TLS where TLS fails, as libpq's does.
 async fn connect(
     options: &PostgresOptions,
     tls: &MakeRustlsConnect,
-) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(&options.host)
-        .port(options.port)
-        .dbname(&options.database)
-        .user(&options.user)
-        .application_name(&options.application_name)
-        .connect_timeout(options.connect_timeout)
-        .keepalives(true)
-        .keepalives_idle(KEEPALIVE_IDLE)
-        .keepalives_interval(KEEPALIVE_INTERVAL)
-        .keepalives_retries(KEEPALIVE_RETRIES)
-        .tcp_user_timeout(UNANSWERED);
-    if let Some(password) = &options.password {
-        config.password(password.reveal());
-    }
-    config.ssl_mode(match options.sslmode {
+) -> Result<Connected, NoConnection> {
+    let negotiation = match options.sslmode {
         // A Unix socket has no TLS; libpq ignores the mode there.
         _ if options.host.starts_with('/') => Negotiation::Disable,
         SslMode::Disable => Negotiation::Disable,
         SslMode::Prefer => Negotiation::Prefer,
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => Negotiation::Require,
-    });
-    let connected = match config.connect(tls.clone()).await {
-        Err(error) if options.sslmode == SslMode::Prefer && tls_failed(&error) => {
-            config.ssl_mode(Negotiation::Disable);
-            config.connect(tls.clone()).await
+    };
+    match connect_with(options, tls, negotiation).await {
+        Err(NoConnection::Postgres(error))
+            if negotiation == Negotiation::Prefer && tls_failed(&error) =>
+        {
+            connect_with(options, tls, Negotiation::Disable).await
         }
         connected => connected,
+    }
+}
+
+async fn connect_with(
+    options: &PostgresOptions,
+    tls: &MakeRustlsConnect,
+    negotiation: Negotiation,
+) -> Result<Connected, NoConnection> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .dbname(&options.database)
+        .user(&options.user)
+        .application_name(&options.application_name)
+        .ssl_mode(negotiation);
+    if let Some(password) = &options.password {
+        config.password(password.reveal());
+    }
+    let rows = Diversion::default();
+    // A request for TLS is answered by one byte before any message.
+    let unframed = match negotiation {
+        Negotiation::Disable => 0,
+        _ => 1,
     };
-    let (client, connection) = connected?;
+    let socket = Diverted::new(socket::open(options).await?, rows.clone(), unframed);
+    let tls = AboveTls(connector(options, tls)?);
+    let connected = config.connect_raw(socket, tls).await;
+    let (client, connection) = connected.map_err(NoConnection::Postgres)?;
     let driver = tokio::spawn(async move {
         // What went wrong also reaches whoever waits for an answer; here it is for the log only.
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection ended");
         }
     });
-    Ok((client, driver))
+    Ok(Connected {
+        client,
+        rows,
+        driver,
+    })
 }
 
-fn tls_failed(error: &tokio_postgres::Error) -> bool {
+/// The TLS of one socket; the host's name is what the server's certificate is checked for.
+fn connector(
+    options: &PostgresOptions,
+    tls: &MakeRustlsConnect,
+) -> io::Result<<MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect> {
+    let mut tls = tls.clone();
+    MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &options.host).map_err(io::Error::other)
+}
+
+fn tls_failed(error: &Error) -> bool {
     error
         .to_string()
         .starts_with("error performing TLS handshake")
 }
 
-/// Why there is no connection, with what to do about it.
-fn no_connection(options: &PostgresOptions, error: tokio_postgres::Error) -> SourceError {
+impl NoConnection {
+    fn told(self, options: &PostgresOptions) -> SourceError {
+        match self {
+            Self::Postgres(error) => no_connection(options, error),
+            Self::Socket(error) => SourceError {
+                kind: SourceErrorKind::Unreachable,
+                operation: "connect to",
+                object: options.place(),
+                message: unreachable(&error.to_string()),
+                source: Some(Box::new(error)),
+            },
+        }
+    }
+}
+
+fn unreachable(cause: &str) -> String {
+    format!("{cause}; check that the server runs there and can be reached from here")
+}
+
+/// Why the server did not let us in, with what to do about it.
+fn no_connection(options: &PostgresOptions, error: Error) -> SourceError {
     let cause = std::error::Error::source(&error).map(ToString::to_string);
     let cause = cause.unwrap_or_else(|| error.to_string());
     let code = error.code().cloned();
@@ -248,10 +334,7 @@ fn no_connection(options: &PostgresOptions, error: tokio_postgres::Error) -> Sou
         {
             (SourceErrorKind::Unreachable, explain(&error).1)
         }
-        None => (
-            SourceErrorKind::Unreachable,
-            format!("{cause}; check that the server runs there and can be reached from here"),
-        ),
+        None => (SourceErrorKind::Unreachable, unreachable(&cause)),
     };
     SourceError {
         kind,

@@ -3,8 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::facts::{Facts, Reading};
@@ -13,7 +12,7 @@ use super::options::PostgresOptions;
 use super::session::Session;
 use super::source::Connections;
 use super::unchanged::Base;
-use crate::{BUFFER_BYTES, OpenSnapshot, Part, SourceError, SourceErrorKind, SourceSnapshot};
+use crate::{OpenSnapshot, Part, SourceError, SourceErrorKind, SourceSnapshot};
 
 /// A consistent snapshot with its connections.
 pub(super) struct PostgresSnapshot {
@@ -156,46 +155,25 @@ impl SourceSnapshot for PostgresSnapshot {
     }
 }
 
-/// Streams a COPY statement's rows into `sink` in buffers of [`BUFFER_BYTES`]; returns the bytes.
+/// Streams a COPY statement's rows into `sink` in buffers of about [`crate::BUFFER_BYTES`]; returns
+/// their bytes. Where the sink is closed, the server is asked to stop.
 pub(super) async fn copy_out(
     session: &Session,
     statement: &str,
     sink: &mpsc::Sender<Bytes>,
     object: &str,
 ) -> Result<u64, SourceError> {
-    let said = |error| refused("read", object, error);
-    let stream = session.client.copy_out(statement).await.map_err(said)?;
-    let mut stream = std::pin::pin!(stream);
-    let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
-    let mut bytes = 0;
-    while let Some(row) = stream.next().await {
-        let row = row.map_err(said)?;
-        bytes += row.len() as u64;
-        if buffer.len() + row.len() > BUFFER_BYTES {
-            if !buffer.is_empty() && sink.send(buffer.split().freeze()).await.is_err() {
-                return Err(nobody_reads(session, object).await);
+    tokio::select! {
+        biased;
+        read = session.copy_out(statement, sink) => {
+            let bytes = read.map_err(|error| refused("read", object, error))?;
+            match sink.is_closed() {
+                false => Ok(bytes),
+                true => Err(nobody_reads(session, object).await),
             }
-            if row.len() > BUFFER_BYTES {
-                // Long enough for buffers of its own: not copied again. Pieces, because the
-                // reader's memory is bounded by how many it holds.
-                let mut row = row;
-                while !row.is_empty() {
-                    let piece = row.split_to(row.len().min(BUFFER_BYTES));
-                    if sink.send(piece).await.is_err() {
-                        return Err(nobody_reads(session, object).await);
-                    }
-                }
-                continue;
-            }
-            // Takes the allocation back where the reader is done with it.
-            buffer.reserve(BUFFER_BYTES);
         }
-        buffer.extend_from_slice(&row);
+        () = sink.closed() => Err(nobody_reads(session, object).await),
     }
-    if !buffer.is_empty() && sink.send(buffer.freeze()).await.is_err() {
-        return Err(nobody_reads(session, object).await);
-    }
-    Ok(bytes)
 }
 
 async fn nobody_reads(session: &Session, object: &str) -> SourceError {

@@ -1,5 +1,7 @@
 //! What is checked before anything is read, so that a run fails at its start with the whole list.
 
+use std::collections::BTreeSet;
+
 use logisedge_domain::scope::Selection;
 use tokio_postgres::Client;
 
@@ -22,12 +24,10 @@ pub(super) async fn all_readable(
         .map_err(said)?
         .get(0);
     let sequences = catalog::sequences(client).await.map_err(said)?;
+    let oids: BTreeSet<u32> = tables.iter().map(|table| table.oid).collect();
     let sequences = sequences.iter().filter(|sequence| match selection {
         Selection::Everything => true,
-        Selection::Tables { .. } => {
-            let mut oids = tables.iter().map(|table| table.oid);
-            oids.any(|oid| sequence.users.contains(&oid))
-        }
+        Selection::Tables { .. } => sequence.users.iter().any(|user| oids.contains(user)),
     });
     let mut locked = Vec::new();
     for table in tables.iter().filter(|table| !table.readable) {

@@ -140,6 +140,6 @@ fn needs_sql() -> String {
          SELECT c.oid, n.nspname::text, c.relname::text, c.oid IN (SELECT oid FROM kept) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OF_USERS} AND {NO_MEMBER} \
-            AND c.oid <> ALL ($1::oid[]) ORDER BY n.nspname, c.relname"
+            AND c.oid NOT IN (SELECT unnest($1::oid[])) ORDER BY n.nspname, c.relname"
     )
 }

@@ -67,13 +67,15 @@ async fn open(function: Function, run: Run) -> Result<Places, EngineError> {
     let location = catalog.location(&run.location).await?;
     let location = location.ok_or_else(|| gone("location", run.location.as_str()))?;
     let (store, password) = function.aws.open_location(&location).await.map_err(place)?;
+    let effort = source.effort();
     let source = function.aws.open_source(&source).await.map_err(place)?;
     Ok(Places {
         source,
         scope,
         store,
         password,
-        options: Options::default(),
+        options: Options::default().with_zstd_level(effort.zstd_level),
+        memory_bytes_max: effort.memory_bytes_max,
     })
 }
 

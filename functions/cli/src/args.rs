@@ -276,6 +276,9 @@ pub(crate) enum DirectCommand {
         #[arg(long, default_value_t = logisedge_repository::Options::default().zstd_level,
               value_parser = clap::value_parser!(i32).range(1..=19))]
         zstd_level: i32,
+        /// Bytes of memory that it may use; about 96 MB over two connections if left out.
+        #[arg(long, value_name = "BYTES")]
+        memory_bytes_max: Option<u64>,
     },
     /// List the snapshots at the location.
     Snapshots {

@@ -15,6 +15,7 @@ pub mod format;
 mod golden;
 pub mod id;
 pub mod manifest;
+pub mod memory;
 pub mod plan;
 pub mod presets;
 pub mod requests;

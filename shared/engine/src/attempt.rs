@@ -55,6 +55,8 @@ pub struct Places {
     pub password: Password,
     /// How content is cut, compressed and packed.
     pub options: Options,
+    /// Bytes of memory that the backup may use. None: what suits the source's connections.
+    pub memory_bytes_max: Option<u64>,
 }
 
 /// How an attempt ended.
@@ -294,6 +296,7 @@ impl Held<'_> {
             chain,
             location: run.location.clone(),
             options: places.options,
+            memory_bytes_max: places.memory_bytes_max,
         };
         let counting = Arc::new(Counting::new(places.store.clone()));
         let store: Arc<dyn ObjectStore> = counting.clone();

@@ -13,6 +13,7 @@ use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, Snapsho
 use logisedge_domain::manifest::{
     FileEntry, MANIFEST_VERSION, Manifest, RangeEntry, RowFormat, SourceFacts, TableEntry,
 };
+use logisedge_domain::memory::Division;
 use logisedge_domain::requests::Requests;
 use logisedge_domain::retry::Retry;
 use logisedge_domain::run::RunStats;
@@ -27,7 +28,7 @@ use logisedge_storage::{Counting, ObjectStore, Prefixed};
 
 use crate::base::{Basis, Reusable, open_source};
 use crate::stream::{StoredPart, store_parts};
-use crate::{EngineError, PROGRAM, Progress};
+use crate::{EngineError, EngineErrorKind, PROGRAM, Progress};
 
 /// Where the manifest lies inside a snapshot.
 pub const MANIFEST_PATH: &str = "/manifest.json";
@@ -45,8 +46,10 @@ pub struct Order {
     pub chain: ChainPath,
     /// The location's name.
     pub location: LocationName,
-    /// How content is cut, compressed and packed.
+    /// How content is cut, compressed and packed, as far as the memory allows.
     pub options: Options,
+    /// Bytes of memory that it may use. None: what suits the source's connections.
+    pub memory_bytes_max: Option<u64>,
 }
 
 /// A snapshot that lies in its repository, whole and durable.
@@ -103,6 +106,8 @@ pub async fn take_on(
 ) -> Result<Taken, EngineError> {
     let stopwatch = Stopwatch::now();
     let began = Utc::now();
+    let memory = Division::of(order.memory_bytes_max, snapshot.parallelism())
+        .map_err(|error| EngineError::new(EngineErrorKind::Refused, error.to_string()))?;
     let (repository, known) = match basis.base() {
         Some(base) => (base.repository.clone(), base.known.clone()),
         None => {
@@ -111,10 +116,11 @@ pub async fn take_on(
             (repository.map_err(another_chain_later)?, KnownBlobs::none())
         }
     };
+    let repository = repository.within(memory.pack_bytes, memory.uploads);
     let writer = repository.writer(known);
 
     let reusable = basis.base().map(|base| Arc::new(Reusable::of(base)));
-    let stored = store_parts(&snapshot, &writer, reusable, progress).await?;
+    let stored = store_parts(&snapshot, &writer, reusable, memory, progress).await?;
     snapshot.close().await?;
 
     let facts = snapshot.facts();
@@ -133,10 +139,7 @@ pub async fn take_on(
         files.push((path.clone(), writer.store_bytes(content.clone()).await?));
     }
     let text = Bytes::from(serde_json::to_vec_pretty(&manifest).map_err(|error| {
-        EngineError::new(
-            crate::EngineErrorKind::Internal,
-            format!("the manifest: {error}"),
-        )
+        EngineError::new(EngineErrorKind::Internal, format!("the manifest: {error}"))
     })?);
     files.push((MANIFEST_PATH.to_owned(), writer.store_bytes(text).await?));
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use logisedge_domain::manifest::ContentHash;
+use logisedge_domain::memory::Division;
 use logisedge_repository::{RepositoryError, StoredFile, Writer};
 use logisedge_sources::{Part, RowHasher, SourceError, SourceSnapshot};
 use tokio::sync::mpsc;
@@ -14,10 +15,6 @@ use tokio::task::JoinSet;
 
 use crate::base::{Reusable, ReusableFile};
 use crate::{EngineError, Progress};
-
-/// Buffers that wait between a part's reader and its thread. With
-/// [`logisedge_sources::BUFFER_BYTES`] this bounds what a stream holds to about 2 MiB.
-const BUFFERS_QUEUED_MAX: usize = 8;
 
 /// A part, stored.
 pub(crate) struct StoredPart {
@@ -36,6 +33,7 @@ pub(crate) async fn store_parts(
     snapshot: &Arc<dyn SourceSnapshot>,
     writer: &Writer,
     reusable: Option<Arc<Reusable>>,
+    memory: Division,
     progress: &Progress,
 ) -> Result<Vec<StoredPart>, EngineError> {
     let parts = &snapshot.facts().parts;
@@ -53,6 +51,7 @@ pub(crate) async fn store_parts(
             part,
             writer.clone(),
             reusable.clone(),
+            memory,
             progress.clone(),
         ));
     }
@@ -65,6 +64,7 @@ pub(crate) async fn store_parts(
                 part,
                 writer.clone(),
                 reusable.clone(),
+                memory,
                 progress.clone(),
             ));
         }
@@ -78,6 +78,7 @@ async fn store_part(
     part: Part,
     writer: Writer,
     reusable: Option<Arc<Reusable>>,
+    memory: Division,
     progress: Progress,
 ) -> Result<StoredPart, EngineError> {
     if let Some(unchanged) = unchanged(&*snapshot, &part, reusable.as_deref()).await? {
@@ -90,7 +91,7 @@ async fn store_part(
             skipped: true,
         });
     }
-    let (sink, pieces) = mpsc::channel(BUFFERS_QUEUED_MAX);
+    let (sink, pieces) = mpsc::channel(memory.buffers_queued);
     let count_rows = part
         .table
         .is_some_and(|table| snapshot.facts().tables[table].counted.is_none());

@@ -25,13 +25,22 @@ impl Default for Options {
             pack_bytes: 16 << 20,
             chunk_bytes_average: 512 << 10,
             zstd_level: 1,
-            uploads: 2,
+            uploads: 4,
             key_cost: KeyCost::default(),
         }
     }
 }
 
 impl Options {
+    /// The same with another zstd level, where one is given.
+    #[must_use]
+    pub fn with_zstd_level(self, level: Option<i32>) -> Self {
+        Self {
+            zstd_level: level.unwrap_or(self.zstd_level),
+            ..self
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), RepositoryError> {
         let problems = [
             (

@@ -136,6 +136,20 @@ impl Repository {
         }))
     }
 
+    /// The same, whose writers fill packs of at most `pack_bytes_max` and send at most `uploads_max`
+    /// of them at the same time.
+    #[must_use]
+    pub fn within(&self, pack_bytes_max: usize, uploads_max: usize) -> Self {
+        let inner = &self.0;
+        let options = Options {
+            pack_bytes: inner.options.pack_bytes.min(pack_bytes_max),
+            uploads: inner.options.uploads.min(uploads_max),
+            ..inner.options
+        };
+        let (store, cipher) = (Arc::clone(&inner.store), Arc::clone(&inner.cipher));
+        Self::assemble(store, cipher, inner.config.clone(), options)
+    }
+
     /// Its random id, 64 hexadecimal digits, which stays the same wherever it is copied to.
     pub fn id(&self) -> &str {
         &self.0.config.id

@@ -87,7 +87,7 @@ impl Aws {
         config: &SourceConfig,
     ) -> Result<Box<dyn Source>, RuntimeError> {
         match config {
-            SourceConfig::Sqlite { path } => Ok(Box::new(SqliteSource::new(path))),
+            SourceConfig::Sqlite { path, .. } => Ok(Box::new(SqliteSource::new(path))),
             SourceConfig::Postgresql {
                 host,
                 port,
@@ -99,6 +99,7 @@ impl Aws {
                 pg_dump,
                 connections,
                 skip_unchanged,
+                effort: _,
             } => {
                 let mut options = PostgresOptions::new(host, database, user);
                 options.port = *port;

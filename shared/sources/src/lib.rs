@@ -22,4 +22,4 @@ pub use selection::select;
 pub use sqlite::{SqliteSource, SqliteTarget};
 
 /// About how large the buffers are in which rows travel, in bytes.
-pub const BUFFER_BYTES: usize = 256 * 1024;
+pub const BUFFER_BYTES: usize = logisedge_domain::memory::BUFFER_BYTES as usize;

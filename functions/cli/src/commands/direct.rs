@@ -47,6 +47,7 @@ pub(crate) async fn direct(
             connections,
             pg_dump,
             zstd_level,
+            memory_bytes_max,
         } => {
             let source = places::source(&from, connections, &pg_dump, read_all)?;
             let selection = places::selection(&scope, &include, &exclude)?;
@@ -66,6 +67,7 @@ pub(crate) async fn direct(
                     zstd_level,
                     ..Options::default()
                 },
+                memory_bytes_max,
             };
             let progress = Progress::new();
             let work = back_up(source.as_ref(), &store, &password, &order, kind, &progress);

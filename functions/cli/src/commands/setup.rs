@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use logisedge_domain::config::{
-    Config, LocationConfig, SecretRef, SetupOptions, SourceConfig, default_config,
+    Config, Effort, LocationConfig, SecretRef, SetupOptions, SourceConfig, default_config,
 };
 use logisedge_domain::id::{LocationName, SourceName};
 use logisedge_sources::postgres::PostgresOptions;
@@ -55,6 +55,7 @@ fn source(setup: &Setup) -> Result<SourceConfig, CliError> {
     match (&setup.sqlite, &setup.postgres) {
         (Some(path), _) => Ok(SourceConfig::Sqlite {
             path: absolute(path)?,
+            effort: Effort::default(),
         }),
         (None, Some(url)) => postgres(url, setup),
         (None, None) => Err(CliError::failed("name a source: --sqlite or --postgres")),
@@ -81,6 +82,7 @@ fn postgres(url: &str, setup: &Setup) -> Result<SourceConfig, CliError> {
         pg_dump: "pg_dump".to_owned(),
         connections: 2,
         skip_unchanged: true,
+        effort: Effort::default(),
     })
 }
 

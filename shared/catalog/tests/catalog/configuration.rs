@@ -6,7 +6,7 @@ use chrono::NaiveTime;
 use logisedge_catalog::Applied;
 use logisedge_domain::Instant;
 use logisedge_domain::calendar::Calendar;
-use logisedge_domain::config::{Config, SourceConfig};
+use logisedge_domain::config::{Config, Effort, SourceConfig};
 use logisedge_domain::id::{ScheduleName, ScopeName, SourceName};
 use logisedge_domain::schedule::Schedule;
 use logisedge_domain::scope::{Scope, Selection};
@@ -210,6 +210,7 @@ async fn more_changes_than_one_transaction_takes() {
     let mut config = Config::default();
     let sqlite = SourceConfig::Sqlite {
         path: "/erp.db".to_owned(),
+        effort: Effort::default(),
     };
     config.sources.insert(source.clone(), sqlite);
     for n in 0..250 {

@@ -69,6 +69,7 @@ fn write_source(out: &mut String, source: &SourceConfig) -> std::fmt::Result {
             pg_dump,
             connections,
             skip_unchanged,
+            effort: _,
         } => {
             writeln!(out, "kind = \"postgresql\"")?;
             writeln!(out, "host = {}", quoted(host))?;
@@ -91,7 +92,7 @@ fn write_source(out: &mut String, source: &SourceConfig) -> std::fmt::Result {
                 false => writeln!(out, "skip_unchanged = false"),
             }
         }
-        SourceConfig::Sqlite { path } => {
+        SourceConfig::Sqlite { path, effort: _ } => {
             writeln!(out, "kind = \"sqlite\"")?;
             writeln!(out, "path = {}", quoted(path))
         }

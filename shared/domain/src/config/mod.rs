@@ -87,16 +87,42 @@ pub enum SourceConfig {
         /// differentials, and every backup leaves a witness for that in the server's commit log.
         #[serde(default = "yes")]
         skip_unchanged: bool,
+        /// What a backup of it may cost.
+        #[serde(flatten)]
+        effort: Effort,
     },
     /// An SQLite database file.
     Sqlite {
         /// Its path.
         path: String,
+        /// What a backup of it may cost.
+        #[serde(flatten)]
+        effort: Effort,
     },
 }
 
 fn yes() -> bool {
     true
+}
+
+impl SourceConfig {
+    /// What a backup of it may cost.
+    pub fn effort(&self) -> Effort {
+        match self {
+            Self::Postgresql { effort, .. } | Self::Sqlite { effort, .. } => *effort,
+        }
+    }
+}
+
+/// What a backup of a source may cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effort {
+    /// zstd's level, 1 to 19. None: the program's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zstd_level: Option<i32>,
+    /// Bytes of memory that it may use. None: what suits the connections; see [`crate::memory`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
 }
 
 /// As libpq's `sslmode`, with the same meanings.

@@ -173,6 +173,19 @@ impl<'r, 'a> Section<'r, 'a> {
         number
     }
 
+    /// A number of bytes.
+    pub(super) fn bytes(&self, key: &'static str) -> Option<Placed<u64>> {
+        let value = self.value(key)?;
+        let DeValue::Integer(integer) = value.get_ref() else {
+            return self.wrong_type(key, value, "a number of bytes");
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        match number.and_then(|n| u64::try_from(n).ok()) {
+            Some(bytes) => Some(self.placed(key, value, bytes)),
+            None => self.wrong_type(key, value, "a number of bytes"),
+        }
+    }
+
     /// A list of texts; one text alone counts as a list of one.
     pub(super) fn texts(&self, key: &'static str) -> Option<Vec<Placed<&'r str>>> {
         let value = self.value(key)?;

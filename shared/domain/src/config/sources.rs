@@ -2,13 +2,17 @@
 
 use super::reader::Section;
 use super::values::{secret, word};
-use super::{SourceConfig, SslMode};
+use super::{Effort, SourceConfig, SslMode};
+use crate::memory::Division;
 
 /// PostgreSQL's port where none is given.
 pub const POSTGRESQL_PORT: u16 = 5432;
 
 /// Parallel connections where no number is given.
 pub const CONNECTIONS: u32 = 2;
+
+/// zstd's levels that need no more memory to read than to write.
+const ZSTD_LEVEL_MAX: u32 = 19;
 
 /// More connections than this only queue up in the server.
 const CONNECTIONS_MAX: u32 = 64;
@@ -72,6 +76,7 @@ fn postgresql(section: Section<'_, '_>) -> Option<SourceConfig> {
     let pg_dump = section.text("pg_dump");
     let connections = section.number("connections", 1..=CONNECTIONS_MAX);
     let skip_unchanged = section.boolean("skip_unchanged");
+    let effort = effort(&section, connections.unwrap_or(CONNECTIONS));
     section.finish();
     let host = host?.value.to_owned();
     Some(SourceConfig::Postgresql {
@@ -84,8 +89,30 @@ fn postgresql(section: Section<'_, '_>) -> Option<SourceConfig> {
         pg_dump: pg_dump.map_or("pg_dump", |path| path.value).to_owned(),
         connections: connections.unwrap_or(CONNECTIONS),
         skip_unchanged: skip_unchanged.unwrap_or(true),
+        effort,
         host,
     })
+}
+
+/// The keys that every kind of source has.
+fn effort(section: &Section<'_, '_>, connections: u32) -> Effort {
+    let zstd_level = section.number("zstd_level", 1..=ZSTD_LEVEL_MAX);
+    let memory = section.bytes("memory_bytes_max");
+    if let Some(memory) = &memory
+        && let Err(error) = Division::of(Some(memory.value), connections as usize)
+    {
+        memory.problem(
+            section.reader,
+            format!(
+                "must be at least {} where connections = {connections}, not {}",
+                error.0, memory.value
+            ),
+        );
+    }
+    Effort {
+        zstd_level: zstd_level.and_then(|level| i32::try_from(level).ok()),
+        memory_bytes_max: memory.map(|memory| memory.value),
+    }
 }
 
 /// A network between us and the server gets full verification; the machine itself needs none, and
@@ -103,8 +130,10 @@ fn sqlite(section: Section<'_, '_>) -> Option<SourceConfig> {
     if !section.has("path") {
         section.missing("path", "\"/var/lib/pos/pos.db\"");
     }
+    let effort = effort(&section, 1);
     section.finish();
     Some(SourceConfig::Sqlite {
         path: path?.value.to_owned(),
+        effort,
     })
 }

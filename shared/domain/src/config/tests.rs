@@ -128,8 +128,32 @@ fn what_is_left_out_has_the_documented_defaults() {
         pg_dump: "pg_dump".to_owned(),
         connections: 2,
         skip_unchanged: true,
+        effort: Effort::default(),
     };
     assert_eq!(config.sources[&"pg".parse().unwrap()], expected);
+}
+
+#[test]
+fn too_little_memory_is_refused_with_the_least_that_works() {
+    let with =
+        |line: &str| BASE.replace("path = \"/erp.db\"", &format!("path = \"/erp.db\"\n{line}"));
+    assert_snapshot!(
+        problems(&with("memory_bytes_max = 1_000_000\nzstd_level = 20")),
+        @r"
+    logisedge.toml:5:20: sources.erp.memory_bytes_max: must be at least 37486592 where connections = 1, not 1000000
+    logisedge.toml:6:14: sources.erp.zstd_level: must be between 1 and 19, not 20
+    "
+    );
+    let config = parse(&with("memory_bytes_max = 37486592\nzstd_level = 3"));
+    let effort = config.sources[&"erp".parse().unwrap()].effort();
+    assert_eq!(
+        (effort.zstd_level, effort.memory_bytes_max),
+        (Some(3), Some(37_486_592))
+    );
+    let stored = serde_json::to_string(&config.sources).unwrap();
+    let read: std::collections::BTreeMap<SourceName, SourceConfig> =
+        serde_json::from_str(&stored).unwrap();
+    assert_eq!(read, config.sources);
 }
 
 #[test]
@@ -243,6 +267,7 @@ fn setup_options() -> Vec<SetupOptions> {
         pg_dump: "/usr/lib/postgresql/15/bin/pg_dump".to_owned(),
         connections: 4,
         skip_unchanged: false,
+        effort: Effort::default(),
     };
     let bucket = LocationConfig::S3 {
         bucket: "my-backups".to_owned(),
@@ -252,6 +277,7 @@ fn setup_options() -> Vec<SetupOptions> {
     };
     let sqlite = SourceConfig::Sqlite {
         path: "/var/lib/erp.db".to_owned(),
+        effort: Effort::default(),
     };
     let folder = LocationConfig::Folder {
         path: "/srv/backups".to_owned(),

@@ -31,6 +31,7 @@ async fn taken(world: &World, ago: TimeDelta) -> Taken {
         scope: world.catalog.scope(&name).await.unwrap().unwrap(),
         location: "main".parse().unwrap(),
         options: options(),
+        memory_bytes_max: None,
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();

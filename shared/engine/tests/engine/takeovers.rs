@@ -36,6 +36,7 @@ async fn take_over(world: Arc<World>, run: Run) -> SnapshotRecord {
         chain,
         location: run.location.clone(),
         options: options(),
+        memory_bytes_max: None,
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();

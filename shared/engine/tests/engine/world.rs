@@ -175,6 +175,7 @@ impl World {
             store: self.store.clone(),
             password: password(),
             options: options(),
+            memory_bytes_max: None,
         }
     }
 

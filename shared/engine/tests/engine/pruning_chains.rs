@@ -44,6 +44,7 @@ async fn full(world: &World, days: i64, trust: Trust) -> SnapshotRecord {
         scope: world.catalog.scope(&name).await.unwrap().unwrap(),
         location: "main".parse().unwrap(),
         options: options(),
+        memory_bytes_max: None,
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();

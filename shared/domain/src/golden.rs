@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use crate::chain::Rhythm;
 use crate::event::{DispatchInput, Event, EventError};
 use crate::manifest::{
-    Chunking, ContentHash, FileEntry, ForeignKeyEdge, MANIFEST_VERSION, Manifest, RowFormat,
-    SourceFacts, TableEntry,
+    Chunking, ContentHash, FileEntry, ForeignKeyEdge, Lineage, MANIFEST_VERSION, Manifest,
+    PageRange, RangeEntry, RowFormat, SourceFacts, TableEntry, TableStorage,
 };
 use crate::requests::Requests;
 use crate::retention::Retention;
@@ -320,6 +320,7 @@ fn the_manifest() {
     incremental.kind = Kind::Incremental;
     incremental.base = Some(snapshot(1).id);
     check("manifest-v1-incremental", &incremental);
+    check("manifest-v1-ranges", &with_ranges(manifest()));
     for (format, text) in [
         (RowFormat::PostgresCopyText, "postgres_copy_text"),
         (RowFormat::SqlInsert, "sql_insert"),
@@ -327,6 +328,36 @@ fn the_manifest() {
     ] {
         assert_eq!(serde_json::to_value(format).unwrap(), text);
     }
+}
+
+/// What a later snapshot needs to prove that a page range is unchanged.
+fn with_ranges(mut manifest: Manifest) -> Manifest {
+    manifest.source.lineage = Some(Lineage {
+        system_identifier: "7712145119640362563".to_owned(),
+        timeline: 1,
+        server_version: 150_018,
+        database: 16384,
+        xmin: 4_294_968_000,
+        committed: vec![4_294_968_001, 4_294_968_003],
+        rolled_back: vec![4_294_968_002],
+    });
+    let table = &mut manifest.tables[0];
+    table.storage = Some(TableStorage {
+        oid: 16404,
+        filenode: 16410,
+        definition: "ab".repeat(32),
+    });
+    table.ranges = vec![RangeEntry {
+        file: table.files[0].clone(),
+        pages: PageRange {
+            first: 0,
+            count: 2048,
+        },
+        rows: table.rows,
+        bytes: table.bytes,
+        content: table.content,
+    }];
+    manifest
 }
 
 #[test]

@@ -289,16 +289,23 @@ impl Reader {
         Ok(())
     }
 
-    /// One blob's plaintext.
+    /// One blob's plaintext, from whichever of its copies is good.
     pub(crate) async fn blob(&self, kind: BlobKind, id: BlobId) -> Result<Bytes, RepositoryError> {
-        let location = self.locate(kind, &id)?;
-        let range = Range {
-            first: location,
-            end: u64::from(location.offset) + u64::from(location.length),
-            blobs: vec![(id, location)],
-        };
-        let blobs = self.fetch(range).await?;
-        Ok(blobs.into_iter().next().unwrap_or_default())
+        let mut last = self.locate(kind, &id).err();
+        let copies: Vec<Location> = self.index.copies(kind, &id).collect();
+        for location in copies {
+            let range = Range {
+                first: location,
+                end: u64::from(location.offset) + u64::from(location.length),
+                blobs: vec![(id, location)],
+            };
+            match self.fetch(range).await {
+                Ok(blobs) => return Ok(blobs.into_iter().next().unwrap_or_default()),
+                Err(error) if error.finding().is_some() => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        last.map_or_else(|| Ok(Bytes::new()), Err)
     }
 
     fn locate(&self, kind: BlobKind, id: &BlobId) -> Result<Location, RepositoryError> {

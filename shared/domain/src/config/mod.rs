@@ -85,7 +85,7 @@ pub enum SourceConfig {
         connections: u32,
         /// Whether page ranges that are proven unchanged are left unread by incrementals and
         /// differentials, and every backup leaves a witness for that in the server's commit log.
-        #[serde(default = "yes")]
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
         skip_unchanged: bool,
         /// What a backup of it may cost.
         #[serde(flatten)]
@@ -103,6 +103,10 @@ pub enum SourceConfig {
 
 fn yes() -> bool {
     true
+}
+
+fn is_yes(answer: &bool) -> bool {
+    *answer
 }
 
 impl SourceConfig {

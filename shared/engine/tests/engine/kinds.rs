@@ -1,6 +1,7 @@
 //! Kinds: what each may share, when a full is taken instead, and that no end of an attempt harms the
 //! chain that it wrote to.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ async fn run_of(world: &World, kind: Kind) -> RunId {
 }
 
 async fn back_up(world: &World, kind: Kind) -> (Run, SnapshotRecord, RunStats) {
+    // What is asked for as an incremental may come to a full in a new chain.
+    next_second().await;
     let id = run_of(world, kind).await;
     match world.attempt(&id).await {
         Attempted::Succeeded(taken) => {
@@ -233,19 +236,22 @@ async fn a_repository_of_version_1_is_only_read() {
     // Stock restic carries the snapshot over into one of version 1, which takes the chain's place.
     let chain = world.location().join(full.chain.as_str());
     let old = world.folder.path().join("version-1");
-    let restic = |arguments: &[&str]| {
+    let restic = |arguments: &[&str], from: Option<&Path>| {
         let mut command = Command::new("restic");
         command
             .arg("--no-cache")
             .args(arguments)
             .env("RESTIC_REPOSITORY", &old)
-            .env("RESTIC_PASSWORD", PASSWORD)
-            .env("RESTIC_FROM_REPOSITORY", &chain)
-            .env("RESTIC_FROM_PASSWORD", PASSWORD);
+            .env("RESTIC_PASSWORD", PASSWORD);
+        if let Some(from) = from {
+            command
+                .env("RESTIC_FROM_REPOSITORY", from)
+                .env("RESTIC_FROM_PASSWORD", PASSWORD);
+        }
         said(&mut command)
     };
-    restic(&["init", "--repository-version", "1"]);
-    restic(&["copy"]);
+    restic(&["init", "--repository-version", "1"], None);
+    restic(&["copy"], Some(&chain));
     std::fs::remove_dir_all(&chain).unwrap();
     std::fs::rename(&old, &chain).unwrap();
     let (name, progress) = ("main".parse().unwrap(), Progress::new());

@@ -112,6 +112,11 @@ impl Cluster {
         standby
     }
 
+    /// A path at which the server may write.
+    pub fn place(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

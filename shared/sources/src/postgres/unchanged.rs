@@ -3,7 +3,7 @@
 //! # What is asked
 //!
 //! Let B be an earlier snapshot whose content is stored (the base) and N the one that is being
-//! taken. Under N, a range of pages is asked for two numbers, which costs about an eighth of reading
+//! taken. Under N, a range of pages is asked for two numbers, which costs a fraction of reading
 //! it: how many rows are visible, and how old the youngest row version is. B's rows of the range may
 //! be used again when
 //!

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logisedge_domain::snapshot::Kind;
-use logisedge_engine::Progress;
 use logisedge_engine::backup::Taken;
-use logisedge_engine::restore;
-use logisedge_sources::postgres::{PostgresSource, PostgresTarget};
+use logisedge_sources::postgres::PostgresSource;
 use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::server::{Database, said};
-use crate::under_load::back_up;
-use crate::world::{PASSWORD, password};
+use crate::under_load::{back_up, restored};
+use crate::world::PASSWORD;
 
 /// Three ranges of pages, thinly filled; about 3 MB of rows.
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, note text) WITH (fillfactor = 10);
@@ -54,16 +52,8 @@ impl Lab {
 
     /// Restores the snapshot, and has stock restic read all of its chain.
     async fn holds_what_is_there(&self, taken: &Taken) {
-        let (record, password) = (&taken.record, password());
-        let opened = restore::open(self.store.clone(), &password, &record.chain, record.id);
-        let copy = Database::create();
-        let target = Arc::new(PostgresTarget::new(copy.options()));
-        let restored = opened
-            .await
-            .unwrap()
-            .restore(target, false, &Progress::new())
-            .await;
-        assert!(restored.unwrap().agrees());
+        let record = &taken.record;
+        let copy = restored(&self.store, record).await;
         let all = "SELECT count(*), md5(string_agg(id || note, ',' ORDER BY id)) FROM t";
         assert_eq!(copy.sql(all), self.database.sql(all));
         let chain = self.folder.path().join(record.chain.as_str());

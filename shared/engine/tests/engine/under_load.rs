@@ -10,7 +10,7 @@ use chrono::Utc;
 use logisedge_domain::chain::Wanted;
 use logisedge_domain::id::{ChainPath, RunId};
 use logisedge_domain::scope::{Scope, Selection};
-use logisedge_domain::snapshot::Kind;
+use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 use logisedge_engine::Progress;
 use logisedge_engine::backup::{Order, Taken, take_on};
 use logisedge_engine::base::{choose_at, look, open_source};
@@ -104,6 +104,21 @@ pub(crate) async fn back_up(
     taken.await.unwrap()
 }
 
+/// A new database with what the snapshot holds, compared with what its source held.
+pub(crate) async fn restored(store: &Arc<dyn ObjectStore>, record: &SnapshotRecord) -> Database {
+    let password = password();
+    let opened = restore::open(store.clone(), &password, &record.chain, record.id);
+    let copy = Database::create();
+    let target = Arc::new(PostgresTarget::new(copy.options()));
+    let opened = opened.await.unwrap();
+    let restored = opened
+        .restore(target, false, &Progress::new())
+        .await
+        .unwrap();
+    assert!(restored.agrees(), "{restored:?}");
+    copy
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_snapshot_taken_under_load_has_the_exact_sum() {
     let database = Database::create();
@@ -153,17 +168,7 @@ async fn every_snapshot_taken_under_load_has_the_exact_sum() {
 
     for taken in &taken {
         let record = &taken.record;
-        let password = password();
-        let opened = restore::open(store.clone(), &password, &record.chain, record.id);
-        let copy = Database::create();
-        let target = Arc::new(PostgresTarget::new(copy.options()));
-        let restored = opened
-            .await
-            .unwrap()
-            .restore(target, false, &Progress::new())
-            .await
-            .unwrap();
-        assert!(restored.agrees(), "{restored:?}");
+        let copy = restored(&store, record).await;
         let sum = copy.sql("SELECT sum(balance), count(*) FROM accounts");
         assert_eq!(sum, format!("{}|{ACCOUNTS}\n", ACCOUNTS * BALANCE));
         // And every balance is what its history says: the two tables are of one instant.

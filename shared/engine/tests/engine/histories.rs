@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant as Stopwatch};
 
 use chrono::{TimeDelta, Utc};
-use logisedge_domain::id::{RunId, SnapshotId};
+use logisedge_domain::id::RunId;
 use logisedge_domain::run::RunState;
 use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 use logisedge_engine::Progress;
@@ -158,8 +158,9 @@ struct History {
     world: World,
     database: Changing,
     random: Random,
-    /// What the database held when each snapshot was taken.
-    states: BTreeMap<SnapshotId, Content>,
+    /// What the database held during each run. An attempt that is cut off may have succeeded without
+    /// our hearing of it.
+    states: BTreeMap<RunId, Content>,
     told: Vec<String>,
 }
 
@@ -186,6 +187,7 @@ impl History {
     /// Attempts a run until it has ended, and remembers what the database held.
     async fn attempt(&mut self, id: &RunId) {
         let content = self.database.content(&self.world);
+        self.states.insert(id.clone(), content);
         loop {
             let source = self.database.source(&self.world);
             match self.world.attempt_from(id, source).await {
@@ -193,9 +195,9 @@ impl History {
                     let record = taken.record;
                     self.told
                         .push(format!("{} {}", record.kind.as_str(), record.id.short()));
-                    self.states.insert(record.id, content);
                     return;
                 }
+                Attempted::Nothing(_) if self.world.run(id).await.state.is_final() => return,
                 // Two chains in one second.
                 Attempted::WillRetry(error) => {
                     assert!(error.message.contains("already"), "{error}");
@@ -222,14 +224,11 @@ impl History {
         let after = Duration::from_millis(self.random.below(400));
         let source = self.database.source(&self.world);
         let content = self.database.content(&self.world);
-        let cut = tokio::time::timeout(after, self.world.attempt_from(&id, source)).await;
+        self.states.insert(id.clone(), content);
+        let _ = tokio::time::timeout(after, self.world.attempt_from(&id, source)).await;
         self.told.push(format!("kill after {after:?}"));
         // A write that was under way still ends, as a request does that is on the wire.
         tokio::time::sleep(Duration::from_millis(150)).await;
-        if let Ok(Attempted::Succeeded(taken)) = cut {
-            self.states.insert(taken.record.id, content);
-            return;
-        }
         let run = self.world.run(&id).await;
         if run.state == RunState::Running {
             // Its lease ran out just now, or longer ago than any function lives.
@@ -238,7 +237,10 @@ impl History {
             let (name, fence) = (scope(SCOPE), run.fence.unwrap());
             let catalog = &self.world.catalog;
             let beat = catalog.heartbeat(&id, &name, fence, then, LEASE, run.progress);
-            beat.await.unwrap();
+            if let Err(error) = beat.await {
+                let run = self.world.run(&id).await;
+                assert!(run.state.is_final(), "{error}");
+            }
         }
         if self.world.run(&id).await.state.is_final() {
             return;
@@ -284,7 +286,7 @@ impl History {
             &["restore", &record.id.to_string(), "--target", into],
         );
         let restored = self.database.restored(folder.path());
-        let expected = self.states.get(&record.id);
+        let expected = self.states.get(&record.run);
         assert_eq!(Some(&restored), expected, "{:?}", self.told);
     }
 }

@@ -87,7 +87,7 @@ async fn full_because(world: &World, change: impl FnOnce(&mut Places)) -> String
 fn change(world: &World, seed: u32) {
     let db = rusqlite::Connection::open(world.database()).unwrap();
     db.execute(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1600)
          INSERT INTO customers (name, note) SELECT 'New ' || i || ' of ' || ?1, hex(randomblob(90)) FROM n",
         [seed],
     )

@@ -174,7 +174,7 @@ async fn what_cannot_be_built_names_itself_and_stops_the_rest() {
         assert!(said.contains(part), "{said}");
     }
     let working = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-         AND pid <> pg_backend_pid() AND state = 'active'";
+         AND pid <> pg_backend_pid() AND state = 'active' AND backend_type = 'client backend'";
     for _ in 0..100 {
         if copy.sql(working).trim() == "0" {
             break;

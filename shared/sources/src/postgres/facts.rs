@@ -105,11 +105,10 @@ pub(super) async fn gather(
         dump::section(options, "post-data", &wanted)
     )?;
 
-    // Biggest first, so that the last to be read is small; parents without rows at the end.
+    // By name, parents without rows at the end: files that list them change with them alone, never
+    // with a size that autovacuum changed.
     let mut tables = taken.tables.clone();
-    tables.sort_by(|a, b| {
-        (a.rowless, b.bytes, &a.schema, &a.name).cmp(&(b.rowless, a.bytes, &b.schema, &b.name))
-    });
+    tables.sort_by(|a, b| (a.rowless, &a.schema, &a.name).cmp(&(b.rowless, &b.schema, &b.name)));
     let with_rows = tables.iter().filter(|table| !table.rowless).count();
     let stored = match coordinator.version >= RANGES_SINCE {
         true => storage::of_tables(client, &oids).await.map_err(said)?,
@@ -224,6 +223,7 @@ fn parts(
         };
         of_tables.push((bytes_estimated, vec![(part, reading)]));
     }
+    // Biggest first, so that the last to be read is small.
     of_tables.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     let parts = of_tables.into_iter().flat_map(|(_, parts)| parts);
     parts

@@ -3,9 +3,13 @@
 
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
+use logisedge_domain::Instant;
 use logisedge_domain::id::{LocationName, ScheduleName, ScopeName};
 use logisedge_domain::snapshot::Kind;
+
+use crate::parse;
 
 /// Backups of an ERP's database and documents that are proven to restore.
 #[derive(Debug, Parser)]
@@ -87,6 +91,12 @@ pub(crate) enum Command {
     },
     /// Restore a snapshot and compare what arrived with what the source held.
     Restore(Restore),
+    /// See when schedules will run.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// See what will be kept.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Work on the catalog itself.
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -206,6 +216,64 @@ pub(crate) struct To {
     /// Parallel connections into PostgreSQL.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) connections: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// The next runs in local time and UTC, with what changes of the clocks do to them.
+    Preview(SchedulePreview),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchedulePreview {
+    /// Only this schedule.
+    pub(crate) schedule: Option<ScheduleName>,
+    /// Of this configuration file, without AWS, instead of the applied configuration.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// How many runs of each schedule.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) runs: u32,
+    /// From this time on instead of now: 2026-12-01 or 2026-12-01T06:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = parse::instant)]
+    pub(crate) from: Option<Instant>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Which snapshots will exist, when and why others go, and what it costs per month.
+    Preview(RetentionPreview),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetentionPreview {
+    /// Only this scope.
+    pub(crate) scope: Option<ScopeName>,
+    /// Of this configuration file, without AWS, instead of the applied configuration.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// With --file: begin with the snapshots that the catalog holds, and with their sizes.
+    #[arg(long, requires = "file")]
+    pub(crate) existing: bool,
+    /// What exists at the end of this day (UTC): 2027-03-31. May be repeated.
+    #[arg(long, value_name = "DATE", conflicts_with = "days")]
+    pub(crate) on: Vec<NaiveDate>,
+    /// What exists after so many days; several with commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [30, 90, 365],
+          value_parser = clap::value_parser!(u32).range(1..=3660))]
+    pub(crate) days: Vec<u32>,
+    /// What a full stores, compressed: 16GB, 500MB. Else as the scope's newest full measured.
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub(crate) full_bytes: Option<u64>,
+    /// What an incremental or differential stores. Else as the scope's measured, or as a full.
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub(crate) change_bytes: Option<u64>,
+    /// Days for which the bucket keeps what was pruned (the stack's GraceDays).
+    #[arg(long, default_value_t = 14)]
+    pub(crate) grace_days: u32,
+    /// From this time on instead of now: 2026-12-01 or 2026-12-01T06:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = parse::instant)]
+    pub(crate) from: Option<Instant>,
 }
 
 #[derive(Debug, Subcommand)]

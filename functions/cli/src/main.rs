@@ -5,6 +5,7 @@ mod bar;
 mod commands;
 mod error;
 mod output;
+mod parse;
 mod places;
 
 use std::process::ExitCode;

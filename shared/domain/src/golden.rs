@@ -218,6 +218,7 @@ fn records_of_the_catalog() {
         keep_weekly: Some(8),
         keep_monthly: Some(12),
         keep_yearly: Some(10),
+        ..Retention::default()
     };
     let next_slot = Some(at("2026-11-25T01:00:00Z"));
     check(
@@ -239,6 +240,21 @@ fn records_of_the_catalog() {
         differential.schedule.full = Some(rhythm);
         check(name, &differential);
     }
+    let within = |text: &str| Some(text.parse().unwrap());
+    check(
+        "retention-every-rule",
+        &Retention {
+            keep_hourly: Some(24),
+            keep_within: within("2 days"),
+            keep_within_hourly: within("36 hours"),
+            keep_within_daily: within("14 days"),
+            keep_within_weekly: within("8 weeks"),
+            keep_within_monthly: within("1 year 6 months"),
+            keep_within_yearly: within("10 years"),
+            proven: Some(2),
+            ..crate::config::KEEP_SEED
+        },
+    );
     let text = include_str!("../tests/config/every-key.toml");
     let config = crate::config::Config::parse(text, "every-key.toml").unwrap();
     check("configuration", &config);

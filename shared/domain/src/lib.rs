@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod memory;
 pub mod plan;
 pub mod presets;
+pub mod preview;
 pub mod requests;
 pub mod retention;
 pub mod retry;

@@ -99,4 +99,18 @@ pub struct PruneDecision {
     pub keep: bool,
     /// Why, for people: every rule that keeps it, or why none does.
     pub reason: String,
+    /// For one that goes: since when no rule has kept it, where
+    /// [`date_plan`](crate::retention::date_plan) was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DroppedSince>,
+}
+
+/// Since when no rule has kept a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DroppedSince {
+    /// Since this instant, by today's rules and what is known today.
+    At(Instant),
+    /// It cannot be said, for this reason.
+    Unknown(String),
 }

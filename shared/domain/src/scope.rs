@@ -4,6 +4,7 @@ use globset::{Glob, GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ScopeName, SourceName};
+use crate::retention::Retention;
 
 /// A named part of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ pub struct Scope {
     pub source: SourceName,
     /// Which part of the source.
     pub selection: Selection,
+    /// How long its snapshots are kept, counted over all schedules, beside what each schedule says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// Which part of a source a scope holds.

@@ -61,6 +61,7 @@ pub(crate) async fn direct(
                     name: scope,
                     source: name(LOCATION)?,
                     selection,
+                    retention: None,
                 },
                 location: location_name()?,
                 options: Options {

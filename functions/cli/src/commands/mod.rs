@@ -5,7 +5,9 @@ mod catalog;
 mod direct;
 mod prune;
 mod restore;
+mod retention;
 mod run;
+mod schedule;
 mod setup;
 mod snapshots;
 mod status;
@@ -13,15 +15,16 @@ mod verify;
 
 use chrono::{TimeDelta, Utc};
 use logisedge_catalog::Catalog;
-use logisedge_domain::config::LocationConfig;
+use logisedge_domain::config::{Config, LocationConfig};
 use logisedge_domain::id::{LocationName, ScopeName, SnapshotId};
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::Password;
 use logisedge_runtime::Aws;
 use logisedge_storage::ObjectStore;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::args::{CatalogCommand, Cli, Command};
+use crate::args::{CatalogCommand, Cli, Command, RetentionCommand, ScheduleCommand};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::places;
@@ -58,6 +61,12 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Prune { scope, dry_run } => prune::prune(&context, scope.as_ref(), dry_run).await,
         Command::Restore(restore) => restore::restore(&context, &restore).await,
+        Command::Schedule(ScheduleCommand::Preview(args)) => {
+            schedule::preview(&context, &args).await
+        }
+        Command::Retention(RetentionCommand::Preview(args)) => {
+            retention::preview(&context, &args).await
+        }
         Command::Catalog(CatalogCommand::Rebuild { location, config }) => {
             catalog::rebuild(&context, location.as_ref(), config.as_deref()).await
         }
@@ -115,6 +124,14 @@ impl Context {
             None => self.catalog.all_snapshots().await?,
         };
         places::pick(wanted, scope, records)
+    }
+
+    /// The configuration in a file, or the one in force.
+    pub(crate) async fn config(&self, file: Option<&Path>) -> Result<Config, CliError> {
+        match file {
+            Some(file) => apply::read(file),
+            None => Ok(self.catalog.load_config().await?),
+        }
     }
 
     /// A configured location, opened.

@@ -3,6 +3,7 @@
 use chrono::Utc;
 use logisedge_domain::format;
 use logisedge_domain::id::ScopeName;
+use logisedge_domain::plan::DroppedSince;
 use logisedge_engine::prune::{
     InsideChain, Location, Locations, Pruned, ScopePlan, locations_of, plan, prune as execute,
 };
@@ -84,13 +85,21 @@ fn text(shown: &Shown) -> String {
         lines.push("  no snapshots".to_owned());
     } else {
         lines.push(table(
-            &["SNAPSHOT", "DECISION", "WHY"],
+            &["SNAPSHOT", "DECISION", "SINCE", "WHY"],
             plan.decisions.iter().map(|decision| {
                 let verb = if decision.keep { "keep" } else { "delete" };
+                let (since, unknown) = match &decision.since {
+                    None => (String::new(), String::new()),
+                    Some(DroppedSince::At(at)) => (utc(*at), String::new()),
+                    Some(DroppedSince::Unknown(why)) => {
+                        ("unknown".to_owned(), format!(" (since when: {why})"))
+                    }
+                };
                 vec![
                     decision.snapshot.short(),
                     verb.to_owned(),
-                    decision.reason.clone(),
+                    since,
+                    format!("{}{unknown}", decision.reason),
                 ]
             }),
             &[],

@@ -6,4 +6,5 @@
 mod desk;
 mod direct;
 mod exit_codes;
+mod previews;
 mod setup;

@@ -219,6 +219,7 @@ async fn more_changes_than_one_transaction_takes() {
             name: name.clone(),
             source: source.clone(),
             selection: Selection::Everything,
+            retention: None,
         };
         config.scopes.insert(name, scope);
     }

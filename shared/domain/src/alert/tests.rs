@@ -222,6 +222,7 @@ fn a_clean_up() {
         snapshot: snapshot(number).id,
         keep,
         reason: reason.to_owned(),
+        since: None,
     };
     let plan = PrunePlan {
         scope: "customers".parse().unwrap(),

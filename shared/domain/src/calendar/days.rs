@@ -79,7 +79,7 @@ fn gap_end(zone: Tz, inside: NaiveDateTime) -> Option<Instant> {
 }
 
 /// Days in a month of the proleptic Gregorian calendar.
-pub(super) fn days_in_month(year: i32, month: u32) -> u32 {
+pub(crate) fn days_in_month(year: i32, month: u32) -> u32 {
     match month {
         2 if NaiveDate::from_ymd_opt(year, 2, 29).is_some() => 29,
         2 => 28,

@@ -9,6 +9,7 @@ mod cron;
 mod days;
 mod describe;
 mod event_bridge;
+mod notes;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 pub use cron::{Cron, CronError};
+pub(crate) use days::days_in_month;
 pub use event_bridge::{EventBridgeError, from_event_bridge, is_event_bridge};
 
 use crate::Instant;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::sources::SSL_MODES;
-use super::{KEEP_DAYS, LocationConfig, SecretRef, SourceConfig};
+use super::{LocationConfig, SecretRef, SourceConfig};
 use crate::id::{LocationName, SourceName};
 use crate::presets::{FULL_DATABASE, PRESETS};
 
@@ -23,7 +23,7 @@ pub struct SetupOptions {
 }
 
 /// The text of a configuration file that [`super::Config::parse`] accepts: the full database every
-/// night at 02:00, kept for [`KEEP_DAYS`] days.
+/// night at 02:00, kept as [`KEEP_SEED`](super::KEEP_SEED) says.
 ///
 /// A value that the form refuses (an unknown zone, a bucket name with a slash) is written all the
 /// same, so that parsing the text names it with its place.
@@ -169,8 +169,9 @@ fn write_schedule(out: &mut String, options: &SetupOptions) -> std::fmt::Result 
          kind = \"full\"  # or \"incremental\" or \"differential\", with full = \"weekly\"\n\
          scopes = [\"{FULL_DATABASE}\"]\n\
          location = {location}\n\
-         # The newest verified snapshot is kept whatever this says.\n\
-         keep = {{ days = {KEEP_DAYS} }}\n\
+         # The newest of each of 7 days, 4 weeks and 12 months. The newest verified snapshot is kept\n\
+         # whatever this says. See what comes of it: logisedge-backup retention preview --file FILE\n\
+         keep = {{ daily = 7, weekly = 4, monthly = 12 }}\n\
          # Missed runs are always told.\n\
          alerts = {{ success = true, failure = true, finding = true, clean_up = false }}"
     )

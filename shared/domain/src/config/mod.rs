@@ -1,16 +1,19 @@
 //! The configuration: its values, and the TOML file that they come from.
 //!
 //! `parse.rs` turns the file into values through `reader.rs`, which notes every problem with its
-//! place; `sources.rs`, `locations.rs`, `scopes.rs` and `schedules.rs` read one kind of section
-//! each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
+//! place; `sources.rs`, `locations.rs`, `scopes.rs`, `schedules.rs` and `keep.rs` read one kind of
+//! section each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
 //! configurations apart. `example.toml` is the documentation of the file's form.
 
 mod default;
 mod diff;
+mod keep;
 mod locations;
 mod parse;
 mod problem;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod schedules;
 mod scopes;
 mod sources;
@@ -24,9 +27,10 @@ use serde::{Deserialize, Serialize};
 
 pub use default::{SetupOptions, default_config};
 pub use diff::{Change, ChangeKind, diff};
+pub use keep::{KEEP_DAYS, KEEP_SEED};
 pub use parse::{CONFIG_BYTES_MAX, CONFIG_VERSION};
 pub use problem::{ConfigProblem, ConfigProblems};
-pub use schedules::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN, KEEP_DAYS};
+pub use schedules::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN};
 pub use sources::{CONNECTIONS, POSTGRESQL_PORT};
 
 use crate::id::{LocationName, ScopeName, SourceName};

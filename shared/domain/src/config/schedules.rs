@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
+use super::keep;
 use super::problem::suggestion;
 use super::reader::{Placed, Section};
 use super::values::{duration_seconds, time_of_day, word, zone};
@@ -14,7 +15,6 @@ use crate::calendar::{
 };
 use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
-use crate::retention::Retention;
 use crate::schedule::{AlertPolicy, Schedule};
 use crate::snapshot::Kind;
 
@@ -26,12 +26,6 @@ pub const CATCH_UP_SECONDS_MIN: u64 = 5 * 60;
 
 /// The longest window: 31 days.
 pub const CATCH_UP_SECONDS_MAX: u64 = 31 * 24 * 3600;
-
-/// Days that snapshots are kept where nothing is said.
-pub const KEEP_DAYS: u32 = 7;
-
-/// A century of days, or that many snapshots: more is a typing mistake.
-const KEEP_MAX: u32 = 36_525;
 
 const KINDS: [(&str, Kind); 3] = [
     ("full", Kind::Full),
@@ -57,7 +51,7 @@ pub(super) fn read(
     let full = full(&section, kind);
     let scopes = scopes(&section, known.scopes);
     let location = location(&section, known.locations);
-    let retention = retention(&section);
+    let retention = keep::of_schedule(&section);
     let alerts = alerts(&section);
     let enabled = section.boolean("enabled");
     let catch_up_seconds = catch_up(&section);
@@ -346,30 +340,6 @@ fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Locat
         return None;
     }
     LocationName::new(text.value).ok()
-}
-
-fn retention(section: &Section<'_, '_>) -> Option<Retention> {
-    if !section.has("keep") {
-        return Some(Retention {
-            keep_days: Some(KEEP_DAYS),
-            ..Retention::default()
-        });
-    }
-    let keep = section.section("keep")?;
-    let retention = Retention {
-        keep_days: keep.number("days", 1..=KEEP_MAX),
-        keep_last: keep.number("last", 1..=KEEP_MAX),
-        keep_daily: keep.number("daily", 1..=KEEP_MAX),
-        keep_weekly: keep.number("weekly", 1..=KEEP_MAX),
-        keep_monthly: keep.number("monthly", 1..=KEEP_MAX),
-        keep_yearly: keep.number("yearly", 1..=KEEP_MAX),
-    };
-    let named = ["days", "last", "daily", "weekly", "monthly", "yearly"];
-    if !named.iter().any(|key| keep.has(key)) {
-        keep.problem("names no rule; for example keep = { days = 7, last = 3 }");
-    }
-    keep.finish();
-    Some(retention)
 }
 
 fn alerts(section: &Section<'_, '_>) -> AlertPolicy {

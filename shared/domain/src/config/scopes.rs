@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::keep;
 use super::problem::suggestion;
 use super::reader::{Placed, Section};
 use super::values::name;
@@ -53,11 +54,13 @@ pub(super) fn read(
         },
     };
     let selection = selection(&section, presets);
+    let retention = keep::of_scope(&section);
     section.finish();
     Some(Scope {
         name: scope?,
         source: source?,
         selection: selection?,
+        retention,
     })
 }
 

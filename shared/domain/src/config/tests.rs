@@ -44,7 +44,18 @@ fn the_documented_example_is_valid() {
     assert_eq!(config.locations.len(), 2);
     assert_eq!(config.scopes.len(), 4);
     let names: Vec<&str> = config.schedules.iter().map(|s| s.name.as_str()).collect();
-    assert_eq!(names, ["daily", "month-end", "orders", "weekdays"]);
+    assert_eq!(
+        names,
+        [
+            "daily",
+            "day-and-night",
+            "month-end",
+            "orders",
+            "twice-a-week",
+            "weekdays",
+            "year-end"
+        ]
+    );
     let daily = &config.schedules[0];
     assert_eq!(daily.zone, Berlin);
     assert_eq!((daily.kind, daily.full), (Kind::Full, None));
@@ -52,6 +63,9 @@ fn the_documented_example_is_valid() {
     assert_eq!(orders.kind, Kind::Incremental);
     assert_eq!(orders.full, Some(Rhythm::Weekly));
     assert_eq!(daily.retention.keep_yearly, Some(10));
+    assert_eq!(daily.retention.proven, Some(2));
+    let day_and_night = config.schedules[1].retention;
+    assert_eq!(day_and_night.keep_within, Some("2 days".parse().unwrap()));
     let customers = &config.scopes[&"customers".parse().unwrap()];
     assert_eq!(
         customers.selection,
@@ -113,7 +127,7 @@ fn what_is_left_out_has_the_documented_defaults() {
     assert_eq!(schedule.alerts, crate::schedule::AlertPolicy::default());
     assert!(schedule.enabled);
     let week = Retention {
-        keep_days: Some(7),
+        keep_days: Some(KEEP_DAYS),
         ..Retention::default()
     };
     assert_eq!(schedule.retention, week);
@@ -305,7 +319,7 @@ fn setup_writes_what_it_was_told_and_apply_accepts_it() {
         let daily = &config.schedules[0];
         assert_eq!(daily.zone, Berlin);
         assert_eq!(daily.calendar.rule(), "every day at 02:00");
-        assert_eq!(daily.retention.keep_days, Some(KEEP_DAYS));
+        assert_eq!(daily.retention, KEEP_SEED);
         let scopes: Vec<&str> = daily.scopes.iter().map(|s| s.as_str()).collect();
         assert_eq!(scopes, ["full-database"]);
         // Presets as scopes mean what the presets mean.

@@ -3,7 +3,10 @@
 
 use proptest::prelude::*;
 
+use chrono::TimeDelta;
+
 use super::*;
+use crate::plan::DroppedSince;
 use crate::samples::{at, snapshot};
 
 fn taken(number: u8, day: &str, trust: Trust) -> SnapshotRecord {
@@ -15,9 +18,14 @@ fn taken(number: u8, day: &str, trust: Trust) -> SnapshotRecord {
 }
 
 fn plan(retention: Retention, snapshots: &[SnapshotRecord], now: &str) -> Vec<(u8, bool, String)> {
-    let retentions = [("daily".parse().unwrap(), retention)].into();
+    let retentions: BTreeMap<ScheduleName, Retention> =
+        [("daily".parse().unwrap(), retention)].into();
+    plan_by(retentions.into(), snapshots, now)
+}
+
+fn plan_by(rules: Rules, snapshots: &[SnapshotRecord], now: &str) -> Vec<(u8, bool, String)> {
     let scope = "customers".parse().unwrap();
-    let plan = plan_prune(&scope, &retentions, snapshots, &BTreeSet::new(), at(now));
+    let plan = plan_prune(&scope, &rules, snapshots, &BTreeSet::new(), at(now));
     let told = plan.decisions.into_iter();
     told.map(|d| (d.snapshot.as_bytes()[0], d.keep, d.reason))
         .collect()
@@ -200,18 +208,174 @@ fn other_scopes_are_passed_over() {
     assert!(plan(Retention::default(), &[other], "2026-11-24T12:00:00Z").is_empty());
 }
 
+#[test]
+fn within_counts_from_the_newest_and_never_from_now() {
+    let snapshots = [
+        taken(1, "2026-11-24", Trust::Verified),
+        taken(2, "2026-11-18", Trust::Verified),
+        taken(3, "2026-11-17", Trust::Verified),
+        taken(4, "2026-05-24", Trust::Verified),
+    ];
+    let within = |span: &str| Retention {
+        keep_within: Some(span.parse().unwrap()),
+        ..Retention::default()
+    };
+    // Years after the last backup nothing more has gone.
+    for now in ["2026-11-24T12:00:00Z", "2029-01-01T00:00:00Z"] {
+        assert_eq!(kept(&plan(within("7 days"), &snapshots, now)), [1, 2]);
+        assert_eq!(kept(&plan(within("7d1h"), &snapshots, now)), [1, 2, 3]);
+    }
+    // A damaged snapshot is no newest one to count from.
+    let mut damaged = snapshots.clone();
+    damaged[0].trust = Trust::Damaged;
+    let now = "2026-11-24T12:00:00Z";
+    assert_eq!(kept(&plan(within("7 days"), &damaged, now)), [1, 2, 3]);
+}
+
+#[test]
+fn some_proven_ones_always_stay() {
+    let snapshots = [
+        taken(1, "2026-11-24", Trust::Unverified),
+        taken(2, "2026-11-23", Trust::Verified),
+        taken(3, "2026-11-22", Trust::Damaged),
+        taken(4, "2026-11-21", Trust::Verified),
+        taken(5, "2026-11-20", Trust::Verified),
+    ];
+    let retention = Retention {
+        keep_last: Some(1),
+        proven: Some(2),
+        ..Retention::default()
+    };
+    let decisions = plan(retention, &snapshots, "2026-11-24T12:00:00Z");
+    assert_eq!(kept(&decisions), [1, 2, 4]);
+    assert_eq!(decisions[3].2, "number 2 of the 2 proven that always stay");
+    assert_eq!(
+        decisions[4].2,
+        "schedule daily keeps the last 1, at least 2 proven"
+    );
+    // A floor is no rule: alone it lets nothing go.
+    let floor = Retention {
+        proven: Some(1),
+        ..Retention::default()
+    };
+    assert_eq!(
+        kept(&plan(floor, &snapshots, "2026-11-24T12:00:00Z")),
+        [1, 2, 3, 4, 5]
+    );
+}
+
+#[test]
+fn a_scopes_rules_count_all_its_snapshots() {
+    let manual = SnapshotRecord {
+        schedule: None,
+        ..taken(2, "2026-11-23", Trust::Verified)
+    };
+    let snapshots = [
+        taken(1, "2026-11-24", Trust::Verified),
+        manual,
+        taken(3, "2026-11-22", Trust::Verified),
+        SnapshotRecord {
+            schedule: None,
+            ..taken(4, "2026-10-01", Trust::Verified)
+        },
+    ];
+    let daily = Retention {
+        keep_last: Some(1),
+        ..Retention::default()
+    };
+    let rules = |scope| Rules {
+        schedules: [("daily".parse().unwrap(), daily)].into(),
+        scope,
+    };
+    let now = "2026-11-24T12:00:00Z";
+    let scope = Retention {
+        keep_last: Some(2),
+        ..Retention::default()
+    };
+    let decisions = plan_by(rules(Some(scope)), &snapshots, now);
+    assert_eq!(kept(&decisions), [1, 2]);
+    assert_eq!(decisions[1].2, "number 2 of the last 2 (the scope's rule)");
+    assert_eq!(
+        decisions[2].2,
+        "schedule daily keeps the last 1; the scope keeps the last 2"
+    );
+    assert_eq!(decisions[3].2, "the scope keeps the last 2");
+    // Without rules of the scope, or with a floor alone, what people asked for stays.
+    let floor = Retention {
+        proven: Some(3),
+        ..Retention::default()
+    };
+    assert_eq!(kept(&plan_by(rules(None), &snapshots, now)), [1, 2, 4]);
+    assert_eq!(
+        kept(&plan_by(rules(Some(floor)), &snapshots, now)),
+        [1, 2, 3, 4]
+    );
+}
+
+#[test]
+fn what_goes_is_told_since_when() {
+    let retention = Retention {
+        keep_days: Some(2),
+        keep_last: Some(2),
+        ..Retention::default()
+    };
+    let snapshots = [
+        taken(1, "2026-11-24", Trust::Verified),
+        taken(2, "2026-11-23", Trust::Verified),
+        taken(3, "2026-11-20", Trust::Verified),
+        taken(4, "2026-11-19", Trust::Verified),
+        taken(5, "2026-11-18", Trust::Damaged),
+        SnapshotRecord {
+            deleting_since: Some(at("2026-11-24T03:00:00Z")),
+            ..taken(6, "2026-11-10", Trust::Verified)
+        },
+    ];
+    let rules: Rules = BTreeMap::from([("daily".parse().unwrap(), retention)]).into();
+    let scope = "customers".parse().unwrap();
+    let now = at("2026-11-24T12:00:00Z");
+    let mut plan = plan_prune(&scope, &rules, &snapshots, &BTreeSet::new(), now);
+    date_plan(&mut plan, &rules, &snapshots);
+    let told = |number: usize| match plan.decisions[number - 1].since.clone() {
+        Some(DroppedSince::At(at)) => at.to_string(),
+        Some(DroppedSince::Unknown(why)) => why,
+        None => "kept".to_owned(),
+    };
+    assert_eq!(told(2), "kept");
+    // Two days old on the 22nd, and the last two until the 24th came.
+    assert_eq!(told(3), "2026-11-24 01:00:15 UTC");
+    assert_eq!(told(4), "2026-11-23 01:00:15 UTC");
+    assert!(told(5).starts_with("it is damaged"), "{}", told(5));
+    assert_eq!(told(6), "2026-11-24 03:00:00 UTC");
+}
+
 fn any_retention() -> impl Strategy<Value = Retention> {
     let rule = || proptest::option::of(1..12u32);
-    (rule(), rule(), rule(), rule(), rule(), rule()).prop_map(
-        |(keep_days, keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly)| Retention {
-            keep_days,
-            keep_last,
-            keep_daily,
-            keep_weekly,
-            keep_monthly,
-            keep_yearly,
-        },
-    )
+    let span = || {
+        proptest::option::weighted(0.2, (0..2u32, 0..4u32, 1..40u32)).prop_map(|parts| {
+            parts.map(|(years, months, days)| {
+                let text = format!("{years}y{months}m{days}d");
+                text.parse::<Span>().unwrap()
+            })
+        })
+    };
+    let counts = (rule(), rule(), rule(), rule(), rule(), rule(), rule());
+    let spans = (span(), span(), span(), span(), span(), span());
+    (counts, spans, rule()).prop_map(|(counts, spans, proven)| Retention {
+        keep_days: counts.0,
+        keep_last: counts.1,
+        keep_hourly: counts.2,
+        keep_daily: counts.3,
+        keep_weekly: counts.4,
+        keep_monthly: counts.5,
+        keep_yearly: counts.6,
+        keep_within: spans.0,
+        keep_within_hourly: spans.1,
+        keep_within_daily: spans.2,
+        keep_within_weekly: spans.3,
+        keep_within_monthly: spans.4,
+        keep_within_yearly: spans.5,
+        proven,
+    })
 }
 
 fn any_snapshots() -> impl Strategy<Value = Vec<SnapshotRecord>> {
@@ -250,7 +414,8 @@ fn keeps(
     now: Instant,
 ) -> BTreeSet<SnapshotId> {
     let scope = "customers".parse().unwrap();
-    let plan = plan_prune(&scope, retentions, snapshots, in_use, now);
+    let rules = Rules::from(retentions.clone());
+    let plan = plan_prune(&scope, &rules, snapshots, in_use, now);
     let kept = plan.decisions.iter().filter(|d| d.keep);
     kept.map(|d| d.snapshot).collect()
 }
@@ -273,7 +438,8 @@ proptest! {
             used.into_iter().map(|n| SnapshotId::from_bytes([n; 32])).collect();
         let now = at("2026-11-24T12:00:00Z");
         let scope = "customers".parse().unwrap();
-        let plan = plan_prune(&scope, &retentions, &snapshots, &in_use, now);
+        let rules = Rules::from(retentions.clone());
+        let plan = plan_prune(&scope, &rules, &snapshots, &in_use, now);
         let kept = keeps(&retentions, &snapshots, &in_use, now);
 
         // Each snapshot is decided once, newest first, with a reason.
@@ -310,7 +476,7 @@ proptest! {
         // The order in which they come does not matter.
         let mut turned = snapshots.clone();
         turned.rotate_left(shuffle.index(snapshots.len().max(1)));
-        prop_assert_eq!(&plan_prune(&scope, &retentions, &turned, &in_use, now), &plan);
+        prop_assert_eq!(&plan_prune(&scope, &rules, &turned, &in_use, now), &plan);
 
         // Doing it again deletes nothing more.
         let mut left = snapshots.clone();
@@ -337,15 +503,55 @@ proptest! {
         let generous = Retention {
             keep_days: add(daily.keep_days, more.keep_days),
             keep_last: add(daily.keep_last, more.keep_last),
+            keep_hourly: add(daily.keep_hourly, more.keep_hourly),
             keep_daily: add(daily.keep_daily, more.keep_daily),
             keep_weekly: add(daily.keep_weekly, more.keep_weekly),
             keep_monthly: add(daily.keep_monthly, more.keep_monthly),
             keep_yearly: add(daily.keep_yearly, more.keep_yearly),
+            keep_within: daily.keep_within.or(more.keep_within),
+            keep_within_hourly: daily.keep_within_hourly.or(more.keep_within_hourly),
+            keep_within_daily: daily.keep_within_daily.or(more.keep_within_daily),
+            keep_within_weekly: daily.keep_within_weekly.or(more.keep_within_weekly),
+            keep_within_monthly: daily.keep_within_monthly.or(more.keep_within_monthly),
+            keep_within_yearly: daily.keep_within_yearly.or(more.keep_within_yearly),
+            proven: add(daily.proven, more.proven),
         };
         let now = at("2026-11-24T12:00:00Z");
         let kept = |retention| {
             keeps(&[("daily".parse().unwrap(), retention)].into(), &snapshots, &BTreeSet::new(), now)
         };
         prop_assert!(kept(daily).is_subset(&kept(generous)));
+    }
+
+    /// Just before the instant that is told something kept it, from then on nothing does.
+    #[test]
+    fn since_is_the_first_instant(
+        daily in any_retention(),
+        snapshots in any_snapshots(),
+        later in 0..2_000i64,
+    ) {
+        let mut snapshots = snapshots;
+        snapshots.retain(|s| s.deleting_since.is_none());
+        let rules: Rules = BTreeMap::from([("daily".parse().unwrap(), daily)]).into();
+        let scope = "customers".parse().unwrap();
+        let now = at("2026-11-24T12:00:00Z") + TimeDelta::hours(later);
+        let none = BTreeSet::new();
+        let mut plan = plan_prune(&scope, &rules, &snapshots, &none, now);
+        date_plan(&mut plan, &rules, &snapshots);
+        for decision in &plan.decisions {
+            prop_assert_eq!(decision.keep, decision.since.is_none());
+            let Some(DroppedSince::At(since)) = decision.since else { continue };
+            let kept_at = |at: Instant| {
+                let mut then = snapshots.clone();
+                then.retain(|s| s.taken_at <= at);
+                let plan = plan_prune(&scope, &rules, &then, &none, at);
+                plan.decisions.iter().any(|d| d.snapshot == decision.snapshot && d.keep)
+            };
+            let taken_at = snapshots.iter().find(|s| s.id == decision.snapshot).unwrap().taken_at;
+            prop_assert!(since >= taken_at && since <= now);
+            prop_assert!(!kept_at(since) && !kept_at(now));
+            let before = since - TimeDelta::nanoseconds(1);
+            prop_assert!(before < taken_at || kept_at(before), "{} was kept no longer before", decision.snapshot);
+        }
     }
 }

@@ -65,7 +65,7 @@ async fn prepared(
 ) -> Result<Prepared, RepositoryError> {
     let store = Arc::new(Prefixed::new(location.store.clone(), at.chain.as_str()));
     let repository = Repository::open(store, &location.password, Options::default()).await?;
-    let remaining = remaining(survey.kept(at), &survey.retention, now);
+    let remaining = remaining(survey.kept(at), &survey.rules.schedules, now);
     let terms = Terms::new(now, location.prices, remaining, ABANDONED_AFTER);
     let ids = |record: &SnapshotRecord| record.id;
     let dropped: BTreeSet<SnapshotId> = survey.going(at).map(ids).collect();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use logisedge_catalog::Catalog;
 use logisedge_domain::Instant;
-use logisedge_domain::id::{ChainPath, LocationName, ScheduleName, ScopeName, SnapshotId};
+use logisedge_domain::id::{ChainPath, LocationName, ScopeName, SnapshotId};
 use logisedge_domain::plan::PrunePlan;
-use logisedge_domain::retention::{Retention, plan_prune};
+use logisedge_domain::retention::{Rules, date_plan, plan_prune};
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_storage::ObjectStore;
 
@@ -17,7 +17,7 @@ use crate::EngineError;
 /// A scope's snapshots and chains.
 pub(super) struct Survey {
     pub(super) records: BTreeMap<SnapshotId, SnapshotRecord>,
-    pub(super) retention: BTreeMap<ScheduleName, Retention>,
+    pub(super) rules: Rules,
     pub(super) in_use: BTreeSet<SnapshotId>,
     /// Chains that an attempt without an end may still write, each with until when.
     pub(super) unended: BTreeMap<ChainPath, Instant>,
@@ -105,6 +105,8 @@ pub(super) async fn survey(
     now: Instant,
 ) -> Result<Survey, EngineError> {
     let mut survey = decide(catalog, scope, now).await?;
+    let records: Vec<SnapshotRecord> = survey.records.values().cloned().collect();
+    date_plan(&mut survey.plan, &survey.rules, &records);
     let known: BTreeSet<ChainAt<'_>> = survey.records.values().map(ChainAt::of).collect();
     let (mut abandoned, mut unknown) = (Vec::new(), Vec::new());
     for (name, location) in locations {
@@ -134,21 +136,23 @@ pub(super) async fn decide(
     now: Instant,
 ) -> Result<Survey, EngineError> {
     let records = catalog.snapshots(scope).await?;
-    let retention: BTreeMap<ScheduleName, Retention> = catalog
-        .schedules()
-        .await?
-        .into_iter()
-        .map(|state| (state.schedule.name, state.schedule.retention))
-        .collect();
+    let schedules = catalog.schedules().await?.into_iter();
+    let configured = catalog.scope(scope).await?;
+    let rules = Rules {
+        schedules: schedules
+            .map(|state| (state.schedule.name, state.schedule.retention))
+            .collect(),
+        scope: configured.and_then(|scope| scope.retention),
+    };
     let in_use = catalog.snapshots_in_use(scope, now).await?;
     let unended = catalog.unended_chains(scope, now).await?;
-    let plan = plan_prune(scope, &retention, &records, &in_use, now);
+    let plan = plan_prune(scope, &rules, &records, &in_use, now);
     Ok(Survey {
         records: records
             .into_iter()
             .map(|record| (record.id, record))
             .collect(),
-        retention,
+        rules,
         in_use,
         unended,
         plan,

@@ -1,0 +1,266 @@
+//! `retention preview`: which snapshots will exist, which go, and what it costs.
+
+use chrono::{Days, NaiveTime, TimeDelta, Utc};
+use logisedge_domain::Instant;
+use logisedge_domain::config::Config;
+use logisedge_domain::format;
+use logisedge_domain::id::ScopeName;
+use logisedge_domain::preview::{
+    Assumptions, ClassCost, Dropped, KeepingPreview, MonthCost, PRICES_AS_OF, PRICES_PAGE, Sizes,
+    State, preview_keeping,
+};
+use logisedge_domain::retention::Rules;
+use logisedge_domain::schedule::Schedule;
+use logisedge_domain::snapshot::SnapshotRecord;
+use serde::Serialize;
+
+use crate::args::RetentionPreview;
+use crate::commands::Context;
+use crate::error::CliError;
+use crate::output::{table, utc};
+
+/// Rows of a table that people are shown; --json has all.
+const ROWS_MAX: usize = 40;
+
+/// When the stack's daily prune runs, unless it was deployed with another `PruneAllSchedule`.
+const PRUNE_AT: NaiveTime = match NaiveTime::from_hms_opt(6, 23, 0) {
+    Some(time) => time,
+    None => NaiveTime::MIN,
+};
+
+#[derive(Serialize)]
+struct Shown {
+    prices_as_of: &'static str,
+    prices_page: &'static str,
+    scopes: Vec<KeepingPreview>,
+}
+
+pub(crate) async fn preview(context: &Context, args: &RetentionPreview) -> Result<(), CliError> {
+    let config = context.config(args.file.as_deref()).await?;
+    let now = args.from.unwrap_or_else(Utc::now);
+    let points = points(args, now)?;
+    let mut scopes = Vec::new();
+    for scope in wanted(&config, args.scope.as_ref())? {
+        let existing = if args.file.is_none() || args.existing {
+            context.catalog.snapshots(&scope).await?
+        } else {
+            Vec::new()
+        };
+        scopes.push(of_scope(&config, &scope, &existing, args, now, &points)?);
+    }
+    let shown = Shown {
+        prices_as_of: PRICES_AS_OF,
+        prices_page: PRICES_PAGE,
+        scopes,
+    };
+    context.output.show(&shown, text);
+    Ok(())
+}
+
+/// The instants that are asked about.
+fn points(args: &RetentionPreview, now: Instant) -> Result<Vec<Instant>, CliError> {
+    if args.on.is_empty() {
+        let days = args.days.iter().map(|days| TimeDelta::days((*days).into()));
+        return Ok(days.map(|days| now + days).collect());
+    }
+    let ends = args.on.iter().map(|day| {
+        let midnight = day.checked_add_days(Days::new(1));
+        let midnight = midnight.map(|next| next.and_time(NaiveTime::MIN).and_utc());
+        let end = midnight.filter(|end| *end > now && *end - now <= TimeDelta::days(3660));
+        end.ok_or_else(|| {
+            CliError::failed(format!("{day} is not within the ten years from now on"))
+        })
+    });
+    ends.collect()
+}
+
+fn wanted(config: &Config, only: Option<&ScopeName>) -> Result<Vec<ScopeName>, CliError> {
+    let scheduled = config.scopes.keys().filter(|name| {
+        let schedules = &config.schedules;
+        schedules
+            .iter()
+            .any(|schedule| schedule.scopes.contains(name))
+    });
+    let scopes: Vec<ScopeName> = match only {
+        Some(scope) if !config.scopes.contains_key(scope) => {
+            let message = format!("the configuration has no scope {scope}");
+            return Err(CliError::not_found(message));
+        }
+        Some(scope) => vec![scope.clone()],
+        None => scheduled.cloned().collect(),
+    };
+    if scopes.is_empty() {
+        return Err(CliError::not_found("no schedule names a scope yet"));
+    }
+    Ok(scopes)
+}
+
+fn of_scope(
+    config: &Config,
+    scope: &ScopeName,
+    existing: &[SnapshotRecord],
+    args: &RetentionPreview,
+    now: Instant,
+    points: &[Instant],
+) -> Result<KeepingPreview, CliError> {
+    let measured = Sizes::measured(existing);
+    let full_bytes = args.full_bytes.or(measured.map(|sizes| sizes.full_bytes));
+    let Some(full_bytes) = full_bytes else {
+        return Err(CliError::refused(format!(
+            "scope {scope} has no snapshot yet whose size could be taken: say what a full stores with \
+             --full-bytes, for example 16GB (about a third of the database's rows as text)"
+        )));
+    };
+    let change = measured.map(|sizes| sizes.change_bytes);
+    let schedules = &config.schedules;
+    let rules = Rules {
+        schedules: schedules
+            .iter()
+            .map(|schedule| (schedule.name.clone(), schedule.retention))
+            .collect(),
+        scope: config.scopes.get(scope).and_then(|scope| scope.retention),
+    };
+    let last = points.iter().max().copied().unwrap_or(now);
+    let assumptions = Assumptions {
+        now,
+        days: u32::try_from((last - now).num_days() + 1).unwrap_or(u32::MAX),
+        sizes: Sizes {
+            full_bytes,
+            change_bytes: args.change_bytes.or(change).unwrap_or(full_bytes),
+        },
+        pack_bytes: logisedge_repository::Options::default().pack_bytes as u64,
+        grace_days: args.grace_days,
+        prune_at: PRUNE_AT,
+    };
+    let schedules: Vec<&Schedule> = schedules.iter().collect();
+    preview_keeping(scope, &schedules, &rules, existing, &assumptions, points)
+        .map_err(|e| CliError::refused(e.to_string()))
+}
+
+fn text(shown: &Shown) -> String {
+    let scopes: Vec<String> = shown.scopes.iter().map(scope_text).collect();
+    format!(
+        "{}\n\nPrices in USD: {}, {}. Only S3's storage and requests; no functions, no restores.",
+        scopes.join("\n\n"),
+        shown.prices_as_of,
+        shown.prices_page
+    )
+}
+
+fn scope_text(preview: &KeepingPreview) -> String {
+    let assumed = &preview.assumptions;
+    let mut parts = vec![format!(
+        "Scope {} from {} on: {} in {}. Assumed: every run succeeds and is verified; a full stores \
+         {}, any other {}; what is pruned stays {} more.",
+        preview.scope,
+        utc(assumed.now),
+        format::counted(preview.runs as u64, "run"),
+        format::counted(assumed.days.into(), "day"),
+        format::bytes(assumed.sizes.full_bytes),
+        format::bytes(assumed.sizes.change_bytes),
+        format::counted(assumed.grace_days.into(), "day"),
+    )];
+    parts.extend(preview.states.iter().map(state_text));
+    if !preview.dropped.is_empty() {
+        parts.push(dropped_text(&preview.dropped));
+    }
+    parts.push(months_text(&preview.months));
+    parts.push(classes_text(&preview.classes));
+    parts.join("\n\n")
+}
+
+fn more(rows: usize) -> String {
+    match rows.checked_sub(ROWS_MAX) {
+        None | Some(0) => String::new(),
+        Some(more) => format!("\n  … and {more} more (--json shows all)"),
+    }
+}
+
+fn state_text(state: &State) -> String {
+    let snapshots = table(
+        &["TAKEN", "SCHEDULE", "KIND", "WHY"],
+        state.snapshots.iter().take(ROWS_MAX).map(|snapshot| {
+            let schedule = snapshot.schedule.as_ref();
+            vec![
+                utc(snapshot.taken_at),
+                schedule.map_or("none".to_owned(), ToString::to_string),
+                snapshot.kind.as_str().to_owned(),
+                snapshot.reason.clone(),
+            ]
+        }),
+        &[],
+    );
+    format!(
+        "At {}: {}, {} kept and {} in their days of grace\n{snapshots}{}",
+        utc(state.at),
+        format::counted(state.snapshots.len() as u64, "snapshot"),
+        format::bytes(state.bytes_kept),
+        format::bytes(state.bytes_in_grace),
+        more(state.snapshots.len())
+    )
+}
+
+fn dropped_text(dropped: &[Dropped]) -> String {
+    let rows = table(
+        &["DELETED", "TAKEN", "WHY"],
+        dropped.iter().take(ROWS_MAX).map(|dropped| {
+            vec![
+                utc(dropped.dropped_at),
+                utc(dropped.snapshot.taken_at),
+                dropped.snapshot.reason.clone(),
+            ]
+        }),
+        &[],
+    );
+    format!(
+        "{} will be deleted\n{rows}{}",
+        format::counted(dropped.len() as u64, "snapshot"),
+        more(dropped.len())
+    )
+}
+
+fn usd(amount: f64) -> String {
+    format!("{amount:.2}")
+}
+
+fn months_text(months: &[MonthCost]) -> String {
+    let rows = months.iter().map(|month| {
+        vec![
+            month.month.clone(),
+            month.days.to_string(),
+            format::bytes(month.bytes_average),
+            usd(month.storage),
+            format::count(month.puts),
+            format::count(month.gets),
+            usd(month.requests),
+            usd(month.storage + month.requests),
+        ]
+    });
+    let headings = [
+        "MONTH", "DAYS", "STORED", "STORAGE", "PUTS", "GETS", "REQUESTS", "USD",
+    ];
+    let rows = table(&headings, rows, &[1, 2, 3, 4, 5, 6, 7]);
+    format!("Cost per month in S3 STANDARD\n{rows}")
+}
+
+fn classes_text(classes: &[ClassCost]) -> String {
+    let rows = classes.iter().map(|cost| {
+        let class = cost.class;
+        let thaw = if class.archived {
+            "must be thawed before it is read"
+        } else {
+            ""
+        };
+        vec![
+            class.name.to_owned(),
+            usd(cost.storage),
+            usd(cost.requests),
+            usd(cost.storage + cost.requests),
+            class.days_min.to_string(),
+            thaw.to_owned(),
+        ]
+    });
+    let headings = ["CLASS", "STORAGE", "REQUESTS", "USD", "DAYS CHARGED", ""];
+    let rows = table(&headings, rows, &[1, 2, 3, 4]);
+    format!("The last 30 days, had everything been written to one storage class\n{rows}")
+}

@@ -1,0 +1,62 @@
+//! Which bytes of a chain are still needed: what a snapshot stored goes when nothing that is left
+//! shares it.
+//!
+//! A full's bytes are needed as long as any snapshot of its chain is left, an incremental's or a
+//! differential's as long as it or a later incremental of its chain is. That is the safe side: a
+//! later snapshot may share less.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::snapshot::Kind;
+
+/// What one snapshot stored.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// The chain, by number.
+    pub(super) chain: usize,
+    pub(super) kind: Kind,
+    pub(super) bytes: u64,
+    pub(super) from: Instant,
+    /// Whether the snapshot is still there.
+    pub(super) live: bool,
+    /// When prune deleted the bytes.
+    pub(super) freed: Option<Instant>,
+}
+
+impl Piece {
+    /// Whether S3 holds the bytes at an instant, the grace days included.
+    pub(super) fn is_held(&self, at: Instant, grace: TimeDelta) -> bool {
+        self.from <= at && self.freed.is_none_or(|freed| at < freed + grace)
+    }
+
+    /// Whether a snapshot needs the bytes at an instant.
+    pub(super) fn is_needed(&self, at: Instant) -> bool {
+        self.is_held(at, TimeDelta::zero())
+    }
+}
+
+/// Frees what no snapshot needs any more. Pieces of one chain are in the order of time.
+pub(super) fn free(pieces: &mut [Piece], now: Instant) {
+    // From the newest on: what is seen of a chain is what may still share with the present piece.
+    let chains = pieces
+        .iter()
+        .map(|piece| piece.chain + 1)
+        .max()
+        .unwrap_or(0);
+    let mut any_later = vec![false; chains];
+    let mut incremental_later = vec![false; chains];
+    for piece in pieces.iter_mut().rev() {
+        let chain = piece.chain;
+        any_later[chain] |= piece.live;
+        let needed = piece.live
+            || match piece.kind {
+                Kind::Full => any_later[chain],
+                Kind::Incremental | Kind::Differential => incremental_later[chain],
+            };
+        incremental_later[chain] |= piece.live && piece.kind == Kind::Incremental;
+        if !needed && piece.freed.is_none() {
+            piece.freed = Some(now);
+        }
+    }
+}

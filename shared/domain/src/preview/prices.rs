@@ -1,0 +1,83 @@
+//! What S3 asks for storage and requests: the one table of prices.
+//!
+//! List prices of us-east-1 in USD, as of [`PRICES_AS_OF`], from [`PRICES_PAGE`]; the first 50 TB of
+//! a month. Other regions cost up to two thirds more. Look them up before you rely on them.
+
+use serde::Serialize;
+
+/// When these prices were written down.
+pub const PRICES_AS_OF: &str = "November 2026, us-east-1, list prices";
+
+/// Where they come from.
+pub const PRICES_PAGE: &str = "https://aws.amazon.com/s3/pricing/";
+
+/// What S3 counts as a gigabyte.
+pub(super) const GIGABYTE: f64 = (1u64 << 30) as f64;
+
+/// A storage class and its prices.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StorageClass {
+    /// As S3's API names it.
+    pub name: &'static str,
+    /// USD for a gigabyte kept for a month.
+    pub gigabyte_month: f64,
+    /// USD for a thousand PUT, COPY, POST or LIST requests.
+    pub thousand_puts: f64,
+    /// USD for a thousand GET requests.
+    pub thousand_gets: f64,
+    /// USD for a gigabyte read.
+    pub gigabyte_read: f64,
+    /// Days that are charged for an object whenever it is deleted.
+    pub days_min: u32,
+    /// Whether an object has to be thawed before it can be read.
+    pub archived: bool,
+}
+
+/// The classes, STANDARD first. Reads of the archived ones are at the standard retrieval speed.
+pub const CLASSES: [StorageClass; 5] = [
+    StorageClass {
+        name: "STANDARD",
+        gigabyte_month: 0.023,
+        thousand_puts: 0.005,
+        thousand_gets: 0.0004,
+        gigabyte_read: 0.0,
+        days_min: 0,
+        archived: false,
+    },
+    StorageClass {
+        name: "STANDARD_IA",
+        gigabyte_month: 0.0125,
+        thousand_puts: 0.01,
+        thousand_gets: 0.001,
+        gigabyte_read: 0.01,
+        days_min: 30,
+        archived: false,
+    },
+    StorageClass {
+        name: "GLACIER_IR",
+        gigabyte_month: 0.004,
+        thousand_puts: 0.02,
+        thousand_gets: 0.01,
+        gigabyte_read: 0.03,
+        days_min: 90,
+        archived: false,
+    },
+    StorageClass {
+        name: "GLACIER",
+        gigabyte_month: 0.0036,
+        thousand_puts: 0.03,
+        thousand_gets: 0.0504,
+        gigabyte_read: 0.01,
+        days_min: 90,
+        archived: true,
+    },
+    StorageClass {
+        name: "DEEP_ARCHIVE",
+        gigabyte_month: 0.00099,
+        thousand_puts: 0.05,
+        thousand_gets: 0.1004,
+        gigabyte_read: 0.02,
+        days_min: 180,
+        archived: true,
+    },
+];

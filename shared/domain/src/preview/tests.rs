@@ -1,0 +1,340 @@
+//! What is previewed, on small schedules whose outcome can be counted by hand.
+#![allow(clippy::unwrap_used)]
+
+use chrono::{Datelike, NaiveTime, TimeDelta};
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Instant;
+use crate::calendar::Calendar;
+use crate::config::KEEP_SEED;
+use crate::retention::{Retention, Rules};
+use crate::samples::{at, schedule, snapshot};
+use crate::schedule::Schedule;
+use crate::snapshot::{Kind, SnapshotRecord};
+
+const GIGABYTE: u64 = 1 << 30;
+
+fn assumptions(now: &str, days: u32) -> Assumptions {
+    Assumptions {
+        now: at(now),
+        days,
+        sizes: Sizes {
+            full_bytes: GIGABYTE,
+            change_bytes: GIGABYTE / 10,
+        },
+        pack_bytes: 16 << 20,
+        grace_days: 14,
+        prune_at: NaiveTime::from_hms_opt(6, 23, 0).unwrap(),
+    }
+}
+
+fn rules(of: &Schedule) -> Rules {
+    Rules {
+        schedules: [(of.name.clone(), of.retention)].into(),
+        scope: None,
+    }
+}
+
+fn preview(
+    schedule: &Schedule,
+    existing: &[SnapshotRecord],
+    assumptions: &Assumptions,
+) -> KeepingPreview {
+    let points: Vec<Instant> = [30, 90, 365]
+        .into_iter()
+        .filter(|days| *days <= assumptions.days)
+        .map(|days| assumptions.now + TimeDelta::days(days.into()))
+        .collect();
+    let scope = "customers".parse().unwrap();
+    let rules = rules(schedule);
+    preview_keeping(&scope, &[schedule], &rules, existing, assumptions, &points).unwrap()
+}
+
+#[test]
+fn the_next_runs_with_what_the_clocks_do() {
+    let shown = preview_slots(&schedule(), at("2026-10-23T12:00:00Z"), 4);
+    let lines = shown.iter().map(|run| {
+        format!(
+            "{} | {} | {}",
+            run.local,
+            run.slot.format("%Y-%m-%d %H:%M UTC"),
+            run.notes.join("; ")
+        )
+    });
+    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+    Sat 2026-10-24 02:00 CEST | 2026-10-24 00:00 UTC | 
+    Sun 2026-10-25 02:00 CEST | 2026-10-25 00:00 UTC | 02:00 comes twice on this day: due the first time only
+    Mon 2026-10-26 02:00 CET | 2026-10-26 01:00 UTC | clocks were changed since the run before: UTC+02:00 became UTC+01:00
+    Tue 2026-10-27 02:00 CET | 2026-10-27 01:00 UTC | 
+    ");
+}
+
+/// Daily at 01:00 UTC from 1 January 2026 on, kept as `setup` writes it.
+#[test]
+fn a_year_of_the_seeds_rotation() {
+    let daily = Schedule {
+        retention: KEEP_SEED,
+        ..schedule()
+    };
+    let preview = preview(&daily, &[], &assumptions("2026-01-01T12:00:00Z", 365));
+    assert_eq!(preview.runs, 365);
+    let taken = |state: &State| {
+        let dates = state.snapshots.iter().map(|s| s.taken_at.date_naive());
+        dates.map(|date| date.to_string()).collect::<Vec<_>>()
+    };
+    // On 31 January at noon: seven days (25 to 31), the last of the weeks before (11, 18, 25), and
+    // the oldest of all, as twelve months are not full.
+    assert_eq!(
+        taken(&preview.states[0]),
+        [
+            "2026-01-31",
+            "2026-01-30",
+            "2026-01-29",
+            "2026-01-28",
+            "2026-01-27",
+            "2026-01-26",
+            "2026-01-25",
+            "2026-01-18",
+            "2026-01-11",
+            "2026-01-02"
+        ]
+    );
+    // On 1 January 2027: seven days, two weeks before them, and the last of eleven months.
+    let year = taken(&preview.states[2]);
+    let months = year.iter().filter(|date| {
+        let date: chrono::NaiveDate = date.parse().unwrap();
+        date.month() != (date + TimeDelta::days(1)).month()
+    });
+    assert_eq!(months.count(), 11, "{year:?}");
+    assert_eq!(year.len(), 7 + 2 + 10, "{year:?}");
+    for state in &preview.states {
+        assert_eq!(state.bytes_kept, state.snapshots.len() as u64 * GIGABYTE);
+        // One goes each day but where a month's last one stays; fourteen days are kept.
+        assert!(state.bytes_in_grace <= 15 * GIGABYTE);
+        assert!(state.snapshots.iter().all(|s| !s.reason.is_empty()));
+    }
+    let gone = preview.dropped.len();
+    assert_eq!(gone + year.len(), preview.runs);
+}
+
+#[test]
+fn what_a_month_costs() {
+    // One gigabyte a day for two days: at most 2 kept, and one day of grace.
+    let daily = Schedule {
+        retention: Retention {
+            keep_last: Some(2),
+            ..Retention::default()
+        },
+        ..schedule()
+    };
+    let assumptions = Assumptions {
+        grace_days: 1,
+        ..assumptions("2026-01-31T12:00:00Z", 59)
+    };
+    let preview = preview(&daily, &[], &assumptions);
+    let march = &preview.months[1];
+    assert_eq!((march.month.as_str(), march.days), ("2026-03", 31));
+    // At noon two are kept and the one that was pruned at 06:23 is in its grace.
+    assert_eq!(march.bytes_average, 3 * GIGABYTE);
+    assert!((march.storage - 3.0 * 0.023).abs() < 1e-9);
+    // 64 packs and 5 other objects a run, each run verified once and once more a day.
+    assert_eq!(march.puts, 31 * 69);
+    assert_eq!(march.gets, 2 * 31 * 69);
+    let requests = 2139.0 / 1000.0 * 0.005 + 4278.0 / 1000.0 * 0.0004;
+    assert!((march.requests - requests).abs() < 1e-9);
+
+    // Where 30 days are charged for what is deleted after three, each day's gigabyte counts 30 days.
+    let of = |name: &str| {
+        preview
+            .classes
+            .iter()
+            .find(|cost| cost.class.name == name)
+            .unwrap()
+    };
+    assert!(
+        (of("STANDARD").storage - 3.0 * 0.023).abs() < 0.01,
+        "{:?}",
+        of("STANDARD")
+    );
+    let infrequent = of("STANDARD_IA");
+    assert!(
+        (infrequent.storage - 30.0 * 0.0125).abs() < 0.02,
+        "{infrequent:?}"
+    );
+    assert!(infrequent.storage > of("STANDARD").storage);
+}
+
+#[test]
+fn snapshots_that_exist_are_part_of_it() {
+    let daily = Schedule {
+        retention: Retention {
+            keep_days: Some(2),
+            ..Retention::default()
+        },
+        ..schedule()
+    };
+    let old = SnapshotRecord {
+        bytes_stored: 5 * GIGABYTE,
+        ..snapshot(1)
+    };
+    let preview = preview(
+        &daily,
+        std::slice::from_ref(&old),
+        &assumptions("2026-11-24T12:00:00Z", 30),
+    );
+    let first = &preview.dropped[0];
+    assert_eq!(first.snapshot.snapshot, Some(old.id));
+    assert_eq!(first.dropped_at, at("2026-11-26T06:23:00Z"));
+    assert_eq!(first.snapshot.reason, "schedule daily keeps 2 days");
+    let sizes = Sizes::measured(&[old]).unwrap();
+    assert_eq!(
+        (sizes.full_bytes, sizes.change_bytes),
+        (5 * GIGABYTE, 5 * GIGABYTE)
+    );
+}
+
+/// A full on Mondays and incrementals between; seven snapshots are kept.
+#[test]
+fn a_weeks_chain_is_held_by_its_last_incremental() {
+    let weekly = Schedule {
+        kind: Kind::Incremental,
+        full: Some(crate::chain::Rhythm::Weekly),
+        zone: chrono_tz::UTC,
+        retention: Retention {
+            keep_last: Some(7),
+            ..Retention::default()
+        },
+        ..schedule()
+    };
+    // A Sunday; the first run, on Monday, begins a chain.
+    let mut assumptions = assumptions("2026-11-01T12:00:00Z", 30);
+    assumptions.grace_days = 1;
+    let scope = "customers".parse().unwrap();
+    let sunday = at("2026-11-15T12:00:00Z");
+    let wednesday = at("2026-11-18T12:00:00Z");
+    let points = [wednesday, sunday];
+    let rules = rules(&weekly);
+    let preview = preview_keeping(&scope, &[&weekly], &rules, &[], &assumptions, &points).unwrap();
+    let kinds = |state: &State| {
+        let kinds = state
+            .snapshots
+            .iter()
+            .map(|s| s.kind.as_str().chars().next().unwrap());
+        kinds.collect::<String>()
+    };
+    // Newest first: a whole week, and half of two.
+    assert_eq!(kinds(&preview.states[0]), "iiiiiif");
+    assert_eq!(kinds(&preview.states[1]), "iifiiii");
+    let change = GIGABYTE / 10;
+    assert_eq!(preview.states[0].bytes_kept, GIGABYTE + 6 * change);
+    // The old week's full and its first incrementals are gone as snapshots, but the later ones
+    // share their bytes.
+    assert_eq!(
+        preview.states[1].bytes_kept,
+        2 * GIGABYTE + (6 + 2) * change
+    );
+    assert_eq!(preview.states[1].bytes_in_grace, 0);
+}
+
+#[test]
+fn a_disabled_schedule_runs_no_more_and_its_snapshots_go_on() {
+    let daily = Schedule {
+        enabled: false,
+        ..schedule()
+    };
+    let preview = preview(
+        &daily,
+        &[snapshot(1)],
+        &assumptions("2026-11-24T12:00:00Z", 30),
+    );
+    assert_eq!(preview.runs, 0);
+    assert_eq!(preview.states[0].snapshots.len(), 1);
+}
+
+#[test]
+fn too_many_runs_are_refused() {
+    let minutely = Schedule {
+        calendar: Calendar::Minutes { minutes: 1 },
+        ..schedule()
+    };
+    let scope = "customers".parse().unwrap();
+    let refused = preview_keeping(
+        &scope,
+        &[&minutely],
+        &rules(&minutely),
+        &[],
+        &assumptions("2026-11-24T12:00:00Z", 365),
+        &[],
+    );
+    assert_snapshot!(refused.unwrap_err(), @"more than 40000 runs in 365 days: preview fewer days, or a schedule that is due less often");
+}
+
+/// What a chain stored stays as long as anything that is left shares it.
+#[test]
+fn a_chains_bytes_stay_while_they_are_shared() {
+    use super::chains::{Piece, free};
+    let now = at("2026-11-24T12:00:00Z");
+    let piece = |kind, live| Piece {
+        chain: 0,
+        kind,
+        bytes: 1,
+        from: now,
+        live,
+        freed: None,
+    };
+    for (lives, freed) in [
+        // Full, incremental, differential, incremental.
+        ([false, false, false, true], [false, false, false, false]),
+        ([false, false, true, false], [false, true, false, true]),
+        ([true, false, false, false], [false, true, true, true]),
+        ([false, true, false, false], [false, false, true, true]),
+        ([false, false, false, false], [true, true, true, true]),
+    ] {
+        let kinds = [
+            Kind::Full,
+            Kind::Incremental,
+            Kind::Differential,
+            Kind::Incremental,
+        ];
+        let mut pieces: Vec<Piece> = kinds
+            .into_iter()
+            .zip(lives)
+            .map(|(kind, live)| piece(kind, live))
+            .collect();
+        free(&mut pieces, now);
+        let found: Vec<bool> = pieces.iter().map(|piece| piece.freed.is_some()).collect();
+        assert_eq!(found, freed, "{lives:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Every run is either there at the end or was dropped, once; what is kept is never counted
+    /// smaller than one full, nor larger than everything.
+    #[test]
+    fn nothing_is_lost_between_runs_and_states(
+        minutes in 180..1440u32,
+        last in 1..20u32,
+        monthly in proptest::option::of(1..12u32),
+        days in 1..120u32,
+    ) {
+        let often = Schedule {
+            calendar: Calendar::Minutes { minutes },
+            retention: Retention { keep_last: Some(last), keep_monthly: monthly, ..Retention::default() },
+            ..schedule()
+        };
+        let assumptions = assumptions("2026-01-31T12:00:00Z", days);
+        let end = assumptions.now + TimeDelta::days(days.into());
+        let scope = "customers".parse().unwrap();
+        let preview =
+            preview_keeping(&scope, &[&often], &rules(&often), &[], &assumptions, &[end]).unwrap();
+        let state = &preview.states[0];
+        prop_assert_eq!(state.snapshots.len() + preview.dropped.len(), preview.runs);
+        prop_assert!(state.bytes_kept >= state.snapshots.len() as u64 * GIGABYTE);
+        prop_assert!(state.bytes_kept + state.bytes_in_grace <= preview.runs as u64 * GIGABYTE);
+        prop_assert_eq!(preview.months.iter().map(|month| month.days).sum::<u32>(), days);
+    }
+}

@@ -76,6 +76,7 @@ pub(crate) async fn back_up(
             name: name.clone(),
             source: "erp".parse().unwrap(),
             selection: Selection::Everything,
+            retention: None,
         },
         location: "main".parse().unwrap(),
         options: options(),

@@ -59,7 +59,7 @@ fn the_documented_example_is_valid() {
     let daily = &config.schedules[0];
     assert_eq!(daily.zone, Berlin);
     assert_eq!((daily.kind, daily.full), (Kind::Full, None));
-    let orders = &config.schedules[2];
+    let orders = &config.schedules[3];
     assert_eq!(orders.kind, Kind::Incremental);
     assert_eq!(orders.full, Some(Rhythm::Weekly));
     assert_eq!(daily.retention.keep_yearly, Some(10));

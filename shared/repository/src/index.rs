@@ -98,6 +98,11 @@ impl Location {
             bytes => u64::from(bytes),
         }
     }
+
+    /// Where its encrypted form ends in the pack, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        u64::from(self.offset) + u64::from(self.length)
+    }
 }
 
 /// Where one copy of a blob lies: 16 bytes, next to the 32 of its id.

@@ -1,6 +1,6 @@
 //! Reading files back: in order, ahead of their consumer, every blob checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::blobs::KnownBlobs;
 use crate::error::{RepositoryError, RepositoryErrorKind};
-use crate::id::BlobId;
+use crate::id::{BlobId, PackId};
 use crate::index::{BlobKind, Index, Location};
-use crate::layout;
+use crate::layout::{self, ObjectName};
 use crate::repository::{Repository, missing};
 use crate::snapshot::Snapshot;
 use crate::tree::Tree;
@@ -96,33 +96,44 @@ impl Reader {
         self
     }
 
-    /// Fails where a pack that these files need is not there, or ends before what they need of it.
+    /// Fails where a blob that these files need has no copy in a pack that is there and long enough.
     /// Reads no pack: it costs a listing, one request a thousand packs on S3.
     pub async fn check_packs(
         &self,
         files: impl IntoIterator<Item = &FileNode>,
     ) -> Result<(), RepositoryError> {
-        let mut needed = BTreeMap::new();
+        let listed = self.repository.store().list(layout::DATA).await?;
+        let stored: HashMap<PackId, u64> = listed
+            .into_iter()
+            .filter_map(|meta| match ObjectName::of(&meta.key) {
+                ObjectName::Pack(id) => Some((id, meta.bytes)),
+                _ => None,
+            })
+            .collect();
+        let (mut needed, mut lacking) = (BTreeSet::new(), BTreeSet::new());
         for id in files.into_iter().flat_map(|file| &file.content) {
-            let location = self.locate(BlobKind::Data, id)?;
-            let end = u64::from(location.offset) + u64::from(location.length);
-            let needed = needed.entry(layout::pack(&location.pack)).or_insert(end);
-            *needed = end.max(*needed);
-        }
-        let packs = needed.len();
-        for meta in self.repository.store().list(layout::DATA).await? {
-            if needed.get(&meta.key).is_some_and(|end| meta.bytes > *end) {
-                needed.remove(&meta.key);
+            let first = self.locate(BlobKind::Data, id)?;
+            let mut copies = self.index.copies(BlobKind::Data, id);
+            let is_there = |copy: Location| {
+                stored
+                    .get(&copy.pack)
+                    .is_some_and(|bytes| *bytes > copy.end())
+            };
+            let good = copies.find(|copy| is_there(*copy));
+            needed.insert(good.unwrap_or(first).pack);
+            if good.is_none() {
+                lacking.insert(first.pack);
             }
         }
-        let Some((first, _)) = needed.first_key_value() else {
+        let Some(first) = lacking.first() else {
             return Ok(());
         };
         Err(RepositoryError::damaged(
             FindingKind::Missing,
-            first.clone(),
+            layout::pack(first),
             format!(
-                "it is not there or too short, as {} of the {packs} packs that are needed",
+                "it is not there or too short, as {} of the {} packs that are needed",
+                lacking.len(),
                 needed.len()
             ),
         ))
@@ -272,7 +283,7 @@ impl Reader {
         }
         let ahead = self.memory_bytes / (2 * self.range_plain_bytes());
         let mut read = futures_util::stream::iter(ranges)
-            .map(|range| self.fetch(range))
+            .map(|range| self.fetch_good(range))
             .buffered(ahead.clamp(1, RANGES_AHEAD_MAX) as usize);
         while let Some(blobs) = read.next().await {
             for blob in blobs? {
@@ -296,7 +307,7 @@ impl Reader {
         for location in copies {
             let range = Range {
                 first: location,
-                end: u64::from(location.offset) + u64::from(location.length),
+                end: location.end(),
                 blobs: vec![(id, location)],
             };
             match self.fetch(range).await {
@@ -330,7 +341,7 @@ impl Reader {
         let mut plain_bytes = 0;
         for id in content {
             let location = self.locate(BlobKind::Data, id)?;
-            let end = u64::from(location.offset) + u64::from(location.length);
+            let end = location.end();
             plain_bytes += location.plain_bytes();
             match ranges.last_mut() {
                 Some(range)
@@ -352,6 +363,25 @@ impl Reader {
             }
         }
         Ok(ranges)
+    }
+
+    /// The blobs of a range. Where one of them is damaged there, each from whichever of its copies is
+    /// good: a differential stores again what its chain holds elsewhere.
+    async fn fetch_good(&self, range: Range) -> Result<Vec<Bytes>, RepositoryError> {
+        let ids: Vec<BlobId> = range.blobs.iter().map(|(id, _)| *id).collect();
+        let error = match self.fetch(range).await {
+            Err(error) if error.finding().is_some() => error,
+            outcome => return outcome,
+        };
+        let copies = |id| self.index.copies(BlobKind::Data, id).count();
+        if ids.iter().all(|id| copies(id) < 2) {
+            return Err(error);
+        }
+        let mut blobs = Vec::with_capacity(ids.len());
+        for id in ids {
+            blobs.push(self.blob(BlobKind::Data, id).await?);
+        }
+        Ok(blobs)
     }
 
     async fn fetch(&self, range: Range) -> Result<Vec<Bytes>, RepositoryError> {

@@ -4,11 +4,14 @@
 
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use logisedge_repository::check::check_snapshot;
-use logisedge_repository::{KnownBlobs, Options, Repository, RepositoryErrorKind, removal};
+use logisedge_repository::{
+    KnownBlobs, Options, Repository, RepositoryError, RepositoryErrorKind, removal,
+};
 use logisedge_storage::{Fault, Faulty, ObjectStore};
 use world::{World, noise, rows};
 
@@ -112,6 +115,71 @@ async fn content_that_comes_twice_is_stored_once() {
     let (_, stats) = world.back_up(KnownBlobs::none(), &files).await.unwrap();
     assert!(stats.bytes_shared >= 6_000_000, "{stats:?}");
     assert!(stats.bytes_stored < 3_100_000, "{stats:?}");
+}
+
+/// Each pack in turn is damaged or gone while the content of all of them has a second copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn content_with_two_copies_is_read_from_the_good_one() {
+    let world = World::new().await;
+    let files = [("/data/a.copy".to_owned(), noise(9_000_000, 4))];
+    let (id, _) = world.back_up(KnownBlobs::none(), &files).await.unwrap();
+    let is_readable = async || {
+        let snapshot = world.repository.snapshot(id).await.unwrap();
+        let reader = world
+            .repository
+            .load_index()
+            .await
+            .map(|index| world.repository.reader(index))
+            .unwrap();
+        let found = reader.files(&snapshot).await.unwrap();
+        reader
+            .check_packs(found.iter().map(|(_, node)| node))
+            .await?;
+        let read = reader
+            .read_small(&snapshot, "/data/a.copy", 10_000_000)
+            .await?;
+        assert_eq!(read, files[0].1);
+        Ok::<(), RepositoryError>(())
+    };
+    // As a differential does: what another snapshot of the chain holds is stored again.
+    let packs = async || {
+        let listed = world.store.list("data/").await.unwrap();
+        listed
+            .into_iter()
+            .map(|meta| world.folder.path().join(meta.key))
+            .collect::<BTreeSet<_>>()
+    };
+    let first = packs().await;
+    world.back_up(KnownBlobs::none(), &files).await.unwrap();
+    let all = packs().await;
+    assert!(first.len() >= 2 && all.len() >= 2 * first.len());
+    for pack in &all {
+        let whole = std::fs::read(pack).unwrap();
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        std::fs::write(pack, damaged).unwrap();
+        is_readable().await.unwrap();
+        std::fs::remove_file(pack).unwrap();
+        is_readable().await.unwrap();
+        std::fs::write(pack, &whole[..whole.len() / 2]).unwrap();
+        is_readable().await.unwrap();
+        std::fs::write(pack, whole).unwrap();
+    }
+    // With both copies gone it is missing, and said to be.
+    let snapshot = world.repository.snapshot(id).await.unwrap();
+    let reader = world
+        .repository
+        .reader(world.repository.load_index().await.unwrap());
+    let found = reader.files(&snapshot).await.unwrap();
+    for pack in &all {
+        std::fs::remove_file(pack).unwrap();
+    }
+    let nodes = found.iter().map(|(_, node)| node);
+    let error = reader.check_packs(nodes).await.unwrap_err();
+    assert!(
+        error.to_string().contains("not there or too short"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

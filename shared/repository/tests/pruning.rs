@@ -5,12 +5,14 @@ mod chain;
 mod world;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use chain::{Chain, Free, Step, far_ahead, terms};
 use logisedge_domain::finding::FindingKind;
+use logisedge_repository::check::check_snapshot;
 use logisedge_repository::prune::{Guard, PackFate, Prices, prepare};
 use logisedge_repository::{BlobKind, KnownBlobs, removal};
 use logisedge_storage::ObjectStore;
@@ -569,4 +571,37 @@ async fn a_chain_without_a_kept_snapshot_is_not_pruned_but_removed() {
     let plan = removal::plan(&*store, &[]).await.unwrap();
     removal::apply(&*store, &plan).await.unwrap();
     assert!(store.list("").await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_a_prune_overtakes_looks_again() {
+    let mut chain = Chain::begin(21).await;
+    let percent = 70;
+    chain.take(&Step::Incremental { seed: 1, percent }).await;
+    chain.take(&Step::Incremental { seed: 2, percent }).await;
+    let kept = chain.newest();
+    chain.drop_number(0).await;
+    let repository = chain.world.repository.clone();
+    let chain = Mutex::new(chain);
+    let packs = Arc::new(AtomicU64::new(0));
+    let counted = packs.clone();
+    // After the first pack: by then the listing and the index files have been read.
+    let on_pack = move |_| {
+        if counted.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::thread::scope(|scope| {
+                let pruned = scope.spawn(|| {
+                    let mut chain = chain.lock().unwrap();
+                    runtime().block_on(chain.prune_killed(u64::MAX, 100, false))
+                });
+                assert!(pruned.join().unwrap());
+            });
+        }
+    };
+    let report = check_snapshot(&repository, kept, Arc::new(|_, _| {}), Arc::new(on_pack));
+    let report = report.await.unwrap();
+    assert_eq!(report.findings, []);
+    assert!(
+        packs.load(Ordering::Relaxed) > report.packs,
+        "the test does not test"
+    );
 }

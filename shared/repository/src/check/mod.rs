@@ -9,10 +9,12 @@ mod packs;
 mod streamed;
 mod trees;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use logisedge_domain::finding::{Finding, FindingKind};
 use logisedge_domain::id::SnapshotId;
+use logisedge_storage::ObjectMeta;
 
 use crate::error::RepositoryError;
 use crate::id::BlobId;
@@ -24,6 +26,9 @@ use crate::unpacked::Fault;
 
 /// Most packs that are read and checked at the same time.
 const PACKS_AT_ONCE_MAX: usize = 8;
+
+/// How often a snapshot is checked while its chain is rewritten again and again.
+const ROUNDS_MAX: usize = 3;
 
 /// Called with each good data blob's id and plaintext, on worker threads, in no order. A blob comes
 /// again where it is stored more than once, and blobs of the same packs that only other snapshots
@@ -72,6 +77,9 @@ pub struct CheckReport {
 /// Memory: about 8 MiB for each pack that is being read, the index twice, and the trees of the packs
 /// that hold this snapshot's trees. A damaged pack is read again, whole, to tell what is wrong.
 ///
+/// A prune may rewrite the chain's packs and index files meanwhile: what vanished for that reason is
+/// looked for again by what took its place, and the callbacks come again.
+///
 /// # Errors
 /// Only when it cannot check at all: the store fails, or a worker panics. All damage is findings.
 pub async fn check_snapshot(
@@ -80,19 +88,47 @@ pub async fn check_snapshot(
     on_blob: OnBlob,
     on_progress: OnProgress,
 ) -> Result<CheckReport, RepositoryError> {
+    let mut listed = repository.store().list("").await?;
+    for _ in 1..ROUNDS_MAX {
+        let (on_blob, on_progress) = (on_blob.clone(), on_progress.clone());
+        let report = check_listed(repository, snapshot, &listed, on_blob, on_progress).await?;
+        let missing = |finding: &Finding| finding.kind == FindingKind::Missing;
+        if !report.findings.iter().any(missing) {
+            return Ok(report);
+        }
+        let now = repository.store().list("").await?;
+        if index_files(&now) == index_files(&listed) {
+            return Ok(report);
+        }
+        listed = now;
+    }
+    check_listed(repository, snapshot, &listed, on_blob, on_progress).await
+}
+
+fn index_files(listed: &[ObjectMeta]) -> BTreeSet<&str> {
+    let keys = listed.iter().map(|meta| meta.key.as_str());
+    keys.filter(|key| key.starts_with(layout::INDEX)).collect()
+}
+
+async fn check_listed(
+    repository: &Repository,
+    snapshot: SnapshotId,
+    listed: &[ObjectMeta],
+    on_blob: OnBlob,
+    on_progress: OnProgress,
+) -> Result<CheckReport, RepositoryError> {
     let findings = Findings::default();
-    let listed = repository.store().list("").await?;
     objects::check_config(repository, &findings).await?;
-    objects::check_keys(repository, &listed, &findings).await?;
-    let catalogue = objects::read_index_files(repository, &listed, &findings).await?;
-    objects::find_unreferenced(&listed, &catalogue, &findings);
+    objects::check_keys(repository, listed, &findings).await?;
+    let catalogue = objects::read_index_files(repository, listed, &findings).await?;
+    objects::find_unreferenced(listed, &catalogue, &findings);
     let reader = repository.reader(catalogue.index.clone());
 
     let snapshot = read_snapshot(repository, snapshot, &findings).await?;
     let packs = packs::PackCheck::new(
         repository,
         catalogue,
-        &listed,
+        listed,
         &findings,
         on_blob,
         on_progress,

@@ -271,6 +271,10 @@ impl Chain {
         }
     }
 
+    pub fn newest(&self) -> SnapshotId {
+        self.snapshots.last().unwrap().0
+    }
+
     fn kept(&self) -> BTreeSet<SnapshotId> {
         self.snapshots.iter().map(|(id, _)| *id).collect()
     }

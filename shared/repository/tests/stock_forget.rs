@@ -75,6 +75,18 @@ fn restic_keeps(repository: &Path, rules: &Retention) -> BTreeSet<String> {
         .collect()
 }
 
+/// Since 0.16 a tier that is not full keeps the oldest snapshot, and so do we
+/// (<https://github.com/restic/restic/pull/4366>).
+fn restic_keeps_the_oldest() -> bool {
+    let output = Command::new("restic").arg("version").output();
+    let said = String::from_utf8(output.expect("restic must be installed").stdout).unwrap();
+    let version = said.split(' ').nth(1).unwrap_or_default();
+    let mut numbers = version
+        .split('.')
+        .map(|number| number.parse::<u32>().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (0, 16)
+}
+
 fn record(id: SnapshotId, at: Instant) -> SnapshotRecord {
     serde_json::from_value(json!({
         "id": id,
@@ -111,7 +123,7 @@ fn we_keep(records: &[SnapshotRecord], rules: &Retention, now: Instant) -> BTree
 /// Years of snapshots: bursts within hours, daily runs, and gaps of months.
 fn random_times(dice: &mut Dice) -> BTreeSet<Instant> {
     let mut at: Instant = "2022-01-01T00:00:00Z".parse().unwrap();
-    let end: Instant = "2025-12-31T00:00:00Z".parse().unwrap();
+    let end: Instant = "2025-06-30T00:00:00Z".parse().unwrap();
     let mut times = BTreeSet::new();
     while times.len() < 90 && at < end {
         let minutes = match dice.below(10) {
@@ -165,7 +177,9 @@ fn random_rules(dice: &mut Dice) -> Retention {
 #[tokio::test(flavor = "multi_thread")]
 async fn retention_agrees_with_restic_forget() {
     let mut dice = Dice(0x5eed_0f5e_ed0f_5eed);
-    let now: Instant = "2026-01-01T00:00:00Z".parse().unwrap();
+    // restic's clock; to both, a snapshot after it would be one of the future.
+    let now = chrono::Utc::now();
+    let keeps_the_oldest = restic_keeps_the_oldest();
     let mut compared = 0;
     for _ in 0..3 {
         let world = World::new().await;
@@ -188,7 +202,10 @@ async fn retention_agrees_with_restic_forget() {
                 let record = records.iter().find(|record| record.id.to_string() == *id);
                 record.unwrap().taken_at
             };
-            let only_ours: Vec<Instant> = ours.difference(&theirs).map(at).collect();
+            let mut only_ours: Vec<Instant> = ours.difference(&theirs).map(at).collect();
+            if !keeps_the_oldest {
+                only_ours.retain(|at| *at != records[0].taken_at);
+            }
             let only_theirs: Vec<Instant> = theirs.difference(&ours).map(at).collect();
             assert!(
                 only_ours.is_empty() && only_theirs.is_empty(),

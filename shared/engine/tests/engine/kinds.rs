@@ -1,11 +1,14 @@
 //! Kinds: what each may share, when a full is taken instead, and that no end of an attempt harms the
 //! chain that it wrote to.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use insta::assert_snapshot;
 use logisedge_catalog::{Begin, Writing};
@@ -18,7 +21,8 @@ use logisedge_engine::attempt::{Attempted, LEASE, Places};
 use logisedge_engine::prune::prune;
 use logisedge_engine::rebuild::find_snapshots;
 use logisedge_sources::{SourceErrorKind, SqliteSource};
-use logisedge_storage::{Fault, Faulty};
+use logisedge_storage::{Fault, Faulty, ObjectMeta, ObjectStore, Put, StorageError};
+use tokio::sync::Notify;
 
 use crate::attempts::is_good;
 use crate::doubles::{Trouble, troubled};
@@ -394,29 +398,60 @@ async fn no_two_attempts_write_one_chain() {
     assert_eq!((last.kind, last.chain), (Kind::Incremental, next.chain));
 }
 
+/// A store whose snapshots are stored and never answered for.
+#[derive(Debug)]
+struct SilentAfterSnapshot {
+    inner: Arc<dyn ObjectStore>,
+    stored: Arc<Notify>,
+}
+
+#[async_trait]
+impl ObjectStore for SilentAfterSnapshot {
+    async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
+        self.inner.put(key, bytes, put).await?;
+        if key.contains("snapshots/") {
+            self.stored.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+        self.inner.get(key).await
+    }
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_range(key, range).await
+    }
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
+        self.inner.head(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        self.inner.list(prefix).await
+    }
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        self.inner.list_folders(prefix).await
+    }
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
+        self.inner.delete(keys).await
+    }
+    fn locate(&self, key: &str) -> String {
+        self.inner.locate(key)
+    }
+}
+
 /// An attempt at `id` that is killed right before it commits: everything lies at the location.
 async fn killed_before_the_commit(world: &World, id: &RunId) {
-    let (tell, told) = tokio::sync::oneshot::channel::<()>();
-    let at_close = Trouble::BeforeClose(Box::new(|| {
-        Box::pin(async move {
-            let _ = tell.send(());
-        })
-    }));
-    let before = snapshots_at(world).await;
-    let attempt = world.attempt_from(id, troubled(world.source(), at_close));
-    let killed = async {
-        told.await.unwrap();
-        loop {
-            if snapshots_at(world).await > before {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+    let stored = Arc::new(Notify::new());
+    let opened = async |run: Run| {
+        let mut places = world.places(&run, world.source()).await;
+        places.store = Arc::new(SilentAfterSnapshot {
+            inner: places.store.clone(),
+            stored: stored.clone(),
+        });
+        Ok(places)
     };
     tokio::select! {
-        biased;
-        () = killed => {}
-        ended = attempt => panic!("{ended:?}"),
+        () = stored.notified() => {}
+        ended = world.attempt_with(id, None, opened) => panic!("{ended:?}"),
     }
 }
 

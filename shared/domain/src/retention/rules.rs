@@ -82,25 +82,20 @@ fn year(at: Instant) -> Period {
 }
 
 fn tiers(rules: &Retention, newest: Instant) -> Vec<Tier> {
-    let periods: [(
-        &'static str,
-        fn(Instant) -> Period,
-        Option<u32>,
-        Option<Span>,
-    ); 5] = [
-        ("hour", hour, rules.keep_hourly, rules.keep_within_hourly),
-        ("day", day, rules.keep_daily, rules.keep_within_daily),
-        ("week", week, rules.keep_weekly, rules.keep_within_weekly),
+    type Kept = (Option<u32>, Option<Span>);
+    let periods: [(&'static str, fn(Instant) -> Period, Kept); 5] = [
+        ("hour", hour, (rules.keep_hourly, rules.keep_within_hourly)),
+        ("day", day, (rules.keep_daily, rules.keep_within_daily)),
+        ("week", week, (rules.keep_weekly, rules.keep_within_weekly)),
         (
             "month",
             month,
-            rules.keep_monthly,
-            rules.keep_within_monthly,
+            (rules.keep_monthly, rules.keep_within_monthly),
         ),
-        ("year", year, rules.keep_yearly, rules.keep_within_yearly),
+        ("year", year, (rules.keep_yearly, rules.keep_within_yearly)),
     ];
     let mut tiers = Vec::new();
-    for (name, period, count, within) in periods {
+    for (name, period, (count, within)) in periods {
         let within = within.map(|span| {
             // Before the beginning of time, everything is later.
             let end = span.before(newest).unwrap_or(Instant::MIN_UTC);

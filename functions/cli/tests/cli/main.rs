@@ -6,5 +6,6 @@
 mod desk;
 mod direct;
 mod exit_codes;
+mod memory;
 mod previews;
 mod setup;

@@ -30,6 +30,11 @@ def binary(program):
     return Path(folder) / "release" / program
 
 
+def example(program):
+    """One of our own examples."""
+    return binary("examples") / program
+
+
 @dataclass
 class Plan:
     """Sizes and rounds, and the folders that live as long as the call."""

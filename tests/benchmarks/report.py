@@ -48,6 +48,9 @@ def scenario(module, rows):
                 for row in rows
             ],
         )
+    if columns := getattr(module, "COLUMNS", None):
+        lines = [[row.name, *(shown(row.numbers.get(name), digits) for _, name, digits in columns)] for row in rows]
+        return table(["", *(heading for heading, _, _ in columns)], lines)
     reference = next((row.numbers.get("wall_s") for row in rows if row.key == module.REFERENCE), None)
     headings = ["", "wall s", "ratio", "CPU s client", "CPU s server", "peak MB", "new MB"]
     lines = []

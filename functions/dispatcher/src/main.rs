@@ -23,6 +23,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
     let input: DispatchInput = serde_json::from_value(invocation.detail().clone())
         .map_err(|error| Failure::permanent(format!("not a request to the dispatcher: {error}")))?;
     let (catalog, now) = (&function.catalog, Utc::now());
+    let spent = catalog.spent();
     let dispatched = match &input {
         DispatchInput::Tick => tick(catalog, now).await,
         DispatchInput::VerifyAll => verify_all(catalog).await,
@@ -41,11 +42,16 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         }
     }
     .map_err(failure)?;
+    let spent = catalog.spent() - spent;
     info!(
         requested = dispatched.requested.len(),
         republished = dispatched.republished.len(),
         given_up = dispatched.given_up.len(),
-        missed = dispatched.missed.len(),
+        missed = dispatched.missed.len() as u64 + dispatched.missed_uncounted,
+        late = dispatched.late.len(),
+        catalog_requests = spent.requests,
+        catalog_read_units = spent.read_units,
+        catalog_write_units = spent.write_units,
         "dispatched"
     );
     function

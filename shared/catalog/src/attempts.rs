@@ -11,7 +11,7 @@ use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 use crate::expression::{Expression, Write, typed};
 use crate::keys::Key;
 use crate::outbox::outbox_writes;
-use crate::runs::{path, run_object};
+use crate::runs::{ending, path, run_object};
 use crate::scope_lease::{self, lease_end};
 use crate::snapshots::{self, new_snapshot};
 use crate::table::{CONFLICT_TRIES_MAX, Outcome, pause};
@@ -31,6 +31,11 @@ pub enum Begin {
     RunIsFinal(RunState),
     /// Another attempt at this run is going.
     HeldBySameRun,
+    /// The run waits for its next attempt: the dispatcher asks for that when it is due.
+    NotYet {
+        /// When.
+        at: Instant,
+    },
     /// An attempt at another run of the scope is going.
     HeldByOther {
         /// That run.
@@ -109,6 +114,10 @@ impl Catalog {
             if run.state.is_final() {
                 return Ok(Begin::RunIsFinal(run.state));
             }
+            // The dispatcher takes this away when the time has come, whatever this machine's clock says.
+            if let Some(at) = run.retry_at.filter(|at| *at > now) {
+                return Ok(Begin::NotYet { at });
+            }
             let read = self.lease(scope).await?;
             if let Some(held) = &read
                 && let Some(until) = held.held_until(now)
@@ -139,7 +148,13 @@ impl Catalog {
                     path::PROGRESS,
                     typed(&RunProgress::default()).map_err(corrupt)?,
                 )
+                .remove(path::RETRY_AT)
                 .wake_run(lease_end(now, lease));
+            // A first attempt in time keeps the run's first limit.
+            let start = match run.start_by {
+                Some(by) if run.attempts == 0 && now <= by => start.limit_run(run.finish_by),
+                _ => start,
+            };
             // An attempt that died before may have left a whole snapshot in its chain.
             let start = match run.chain {
                 Some(_) => start,
@@ -243,35 +258,34 @@ impl Catalog {
             .set(path::SNAPSHOT, record.id.to_string())
             .set(path::STATS, typed(stats).map_err(corrupt)?)
             .set(path::ENDED_AT, typed(&now).map_err(corrupt)?)
-            .remove(path::REASON)
-            .close_run();
-        let mut writes = vec![
-            Write::Update(
-                Key::lease(&record.scope),
-                Expression::holds_lease(fence).free_lease(),
-            ),
-            Write::Update(Key::run(id), succeed),
-            new_snapshot("commit", record)?,
-        ];
+            .remove(path::REASON);
         const SNAPSHOT: usize = 2;
-        writes.extend(outbox_writes("commit", outbox, now)?);
-        match self.transact("commit", &object, writes.clone()).await? {
-            Outcome::Done => return Ok(()),
-            // A rebuild found the snapshot at its location before we came to record it. It is the
-            // same one, whose id is the hash of its content.
-            Outcome::Refused(which)
-                if which.iter().position(|refused| *refused) == Some(SNAPSHOT) =>
-            {
-                let known = Key::snapshot(&record.scope, &record.id);
-                let whole = Expression::new()
-                    .exists()
-                    .lacks(snapshots::path::DELETING_SINCE);
-                writes[SNAPSHOT] = Write::Check(known, whole);
-                if self.transact("commit", &object, writes).await?.is_done() {
-                    return Ok(());
+        for succeed in ending(id, succeed, now) {
+            let mut writes = vec![
+                Write::Update(
+                    Key::lease(&record.scope),
+                    Expression::holds_lease(fence).free_lease(),
+                ),
+                succeed,
+                new_snapshot("commit", record)?,
+            ];
+            writes.extend(outbox_writes("commit", outbox, now)?);
+            match self.transact("commit", &object, writes.clone()).await? {
+                Outcome::Done => return Ok(()),
+                // A rebuild found the snapshot at its location before we came to record it. It is the
+                // same one, whose id is the hash of its content.
+                Outcome::Refused(which) if which.get(SNAPSHOT) == Some(&true) => {
+                    let known = Key::snapshot(&record.scope, &record.id);
+                    let whole = Expression::new()
+                        .exists()
+                        .lacks(snapshots::path::DELETING_SINCE);
+                    writes[SNAPSHOT] = Write::Check(known, whole);
+                    if self.transact("commit", &object, writes).await?.is_done() {
+                        return Ok(());
+                    }
                 }
+                Outcome::Refused(_) => {}
             }
-            Outcome::Refused(_) => {}
         }
         // The answer to an earlier try of this commit may have been lost.
         match self.run(id).await? {
@@ -292,33 +306,38 @@ impl Catalog {
         outbox: &[Message],
     ) -> Result<(), CatalogError> {
         let object = run_object(id);
-        let run = match end {
-            AttemptEnd::Failed { reason } => run_is_at(fence)
-                .set(path::STATE, RunState::Failed.as_str())
-                .set(path::REASON, reason)
-                .set(
-                    path::ENDED_AT,
-                    typed(&now).map_err(|e| CatalogError::corrupt("end", &object, e))?,
-                )
-                .close_run(),
-            AttemptEnd::RetryAt { reason, at } => run_is_at(fence)
-                .set(path::STATE, RunState::Requested.as_str())
-                .set(path::REASON, reason)
-                .wake_run(at),
+        let corrupt = |e| CatalogError::corrupt("end", &object, e);
+        let ends = match end {
+            AttemptEnd::Failed { reason } => {
+                let failed = run_is_at(fence)
+                    .set(path::STATE, RunState::Failed.as_str())
+                    .set(path::REASON, reason)
+                    .set(path::ENDED_AT, typed(&now).map_err(corrupt)?);
+                ending(id, failed, now).to_vec()
+            }
+            AttemptEnd::RetryAt { reason, at } => {
+                let waiting = run_is_at(fence)
+                    .set(path::STATE, RunState::Requested.as_str())
+                    .set(path::REASON, reason)
+                    .set(path::RETRY_AT, typed(&at).map_err(corrupt)?)
+                    .wake_run(at);
+                vec![Write::Update(Key::run(id), waiting)]
+            }
         };
-        let mut writes = vec![
-            Write::Update(
-                Key::lease(scope),
-                Expression::holds_lease(fence).free_lease(),
-            ),
-            Write::Update(Key::run(id), run),
-        ];
-        writes.extend(outbox_writes("end", outbox, now)?);
-        if self.transact("end", &object, writes).await?.is_done() {
-            Ok(())
-        } else {
-            Err(CatalogError::fenced("end", object))
+        for end in ends {
+            let mut writes = vec![
+                Write::Update(
+                    Key::lease(scope),
+                    Expression::holds_lease(fence).free_lease(),
+                ),
+                end,
+            ];
+            writes.extend(outbox_writes("end", outbox, now)?);
+            if self.transact("end", &object, writes).await?.is_done() {
+                return Ok(());
+            }
         }
+        Err(CatalogError::fenced("end", object))
     }
 }
 

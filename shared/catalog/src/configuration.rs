@@ -221,8 +221,15 @@ fn changes<'a>(
         &mut changes,
         &mut gone,
     )?;
+    let by_name = |config: &'a Config| -> BTreeMap<&'a ScheduleName, &'a Schedule> {
+        let schedules = config.schedules.iter();
+        schedules
+            .map(|schedule| (&schedule.name, schedule))
+            .collect()
+    };
+    let (olds, news) = (by_name(old), by_name(new));
     for schedule in &new.schedules {
-        let before = old.schedules.iter().find(|s| s.name == schedule.name);
+        let before = olds.get(&schedule.name).copied();
         let named = format!("schedule {}", schedule.name);
         match before {
             Some(before) if before == schedule => continue,
@@ -232,7 +239,7 @@ fn changes<'a>(
         changes.push(Change::Schedule(schedule, before));
     }
     for schedule in &old.schedules {
-        if !new.schedules.iter().any(|s| s.name == schedule.name) {
+        if !news.contains_key(&schedule.name) {
             applied.deleted.push(format!("schedule {}", schedule.name));
             gone.push(Change::Gone(Key::schedule(&schedule.name)));
         }
@@ -301,7 +308,7 @@ fn change_write(
                     let body = typed(schedule).map_err(corrupt)?;
                     let update = Expression::new().set(path::BODY, body);
                     // The dispatcher may be moving it right now: its slot is left alone.
-                    let update = if is_due_alike(before, schedule) {
+                    let update = if before.is_due_alike(schedule) {
                         update
                     } else {
                         update.move_schedule(next)
@@ -311,9 +318,4 @@ fn change_write(
             }
         }
     })
-}
-
-/// Whether two forms of a schedule have the same slots.
-fn is_due_alike(a: &Schedule, b: &Schedule) -> bool {
-    (&a.calendar, a.zone, a.enabled) == (&b.calendar, b.zone, b.enabled)
 }

@@ -6,7 +6,7 @@
 //! | configuration's version | `config` | `version` | |
 //! | source, location, scope | `config` | `source#N`, `location#N`, `scope#N` | |
 //! | schedule | `config` | `schedule#N` | `due`, while it has a next slot |
-//! | run | `run#ID` | `run` | `recent`; `open`, until it is final |
+//! | run | `run#ID` | `run` | `recent`; `open`, until it is final; `due`, while it has a limit of time to keep |
 //! | a scope's lease | `scope#N` | `lease` | |
 //! | snapshot | `scope#N` | `snapshot#ID` | `recent` |
 //! | findings of one verification | `findings#SNAPSHOT` | `TIME#PART` | |
@@ -17,6 +17,7 @@
 //! | the whole configuration | query `config` | what is configured, kilobytes |
 //! | one source, location, scope, schedule, run, lease | get | one item |
 //! | which schedules are due at T | query `due`, `due_at` ≤ T | what is due |
+//! | which runs did not keep to their limit at T | query `due`, `due_at` ≤ T | those |
 //! | which open runs nobody works on | query `open`, `open_at` ≤ T | those |
 //! | the newest runs; all snapshots, newest first | query `recent`, backwards | what is returned |
 //! | a scope's snapshots | query `scope#N`, `snapshot#` | the scope's snapshots |
@@ -46,7 +47,8 @@ pub struct Index {
     pub sk: &'static str,
 }
 
-/// Schedules by their next slot.
+/// Schedules by their next slot, and runs by the next limit of time that they have neither kept nor been
+/// told of.
 pub const DUE: Index = Index {
     name: "due",
     pk: "due_pk",
@@ -69,6 +71,8 @@ pub const INDEXES: [Index; 3] = [DUE, OPEN, RECENT];
 
 /// The `due_pk` of every schedule with a next slot.
 pub(crate) const DUE_PK: &str = "schedule";
+/// The `due_pk` of every run with a limit of time.
+pub(crate) const DUE_RUN: &str = "run";
 /// The `open_pk` of every run that is not final.
 pub(crate) const OPEN_PK: &str = "run";
 /// The `recent_pk` of runs.

@@ -12,10 +12,12 @@ mod expression;
 #[cfg(test)]
 mod fuzz;
 pub mod keys;
+mod meter;
 mod outbox;
 mod runs;
 mod schedules;
 mod scope_lease;
+mod slots;
 mod snapshots;
 mod table;
 mod verification;
@@ -23,8 +25,11 @@ mod verification;
 pub use attempts::{AttemptEnd, Begin, Writing};
 pub use configuration::Applied;
 pub use error::{CatalogError, CatalogErrorKind};
+pub use meter::Spent;
 pub use outbox::{Message, OutboxId};
+pub use schedules::DUE_AT_ONCE_MAX;
 pub use scope_lease::UNENDED_FOR;
+pub use slots::{Move, NewRun, RUNS_AT_ONCE_MAX, Recorded};
 pub use table::{
     BATCH_WRITES_MAX, Catalog, ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_WRITES_MAX,
 };

@@ -9,6 +9,10 @@ use crate::expression::{Expression, KeyCondition, Write};
 use crate::keys::{CONFIG, DUE, DUE_PK, Key, PK, SK, stamp, unstamp};
 use crate::{Catalog, CatalogError};
 
+/// What is due that one query returns at the most: schedules, open runs, and runs that are late. It bounds
+/// what a tick holds and does; the next one finds the rest still due.
+pub const DUE_AT_ONCE_MAX: usize = 2000;
+
 /// What a schedule's `sk` begins with.
 const SCHEDULE_PREFIX: &str = "schedule#";
 
@@ -48,6 +52,12 @@ fn schedule_object(name: &ScheduleName) -> String {
     format!("schedule {name}")
 }
 
+/// Moves a schedule that is still at `from`.
+pub(crate) fn advance(name: &ScheduleName, from: Instant, to: Option<Instant>) -> Write {
+    let update = Expression::new().is(DUE.sk, "=", from).move_schedule(to);
+    Write::Update(Key::schedule(name), update)
+}
+
 impl Expression {
     /// Moves the schedule to a slot, or out of the index.
     pub(crate) fn move_schedule(self, to: Option<Instant>) -> Self {
@@ -80,11 +90,13 @@ impl Catalog {
     }
 
     /// Schedules whose next slot is not later than `now`, longest due first, as of about a second
-    /// ago. Costs one query, however many schedules there are.
+    /// ago; at most [`DUE_AT_ONCE_MAX`]. Costs one query, however many schedules there are, and a page
+    /// more for every megabyte of those that are due.
     pub async fn due_schedules(&self, now: Instant) -> Result<Vec<ScheduleState>, CatalogError> {
         let condition = KeyCondition::partition(DUE.pk, DUE_PK).at_most(DUE.sk, now);
+        let limit = Some(DUE_AT_ONCE_MAX);
         let items: Vec<ScheduleItem> = self
-            .query("due schedules", Some(DUE), condition, true, None)
+            .query("due schedules", Some(DUE), condition, true, limit)
             .await?;
         Ok(items.into_iter().map(ScheduleItem::into_state).collect())
     }
@@ -98,8 +110,7 @@ impl Catalog {
         from: Instant,
         to: Option<Instant>,
     ) -> Result<bool, CatalogError> {
-        let update = Expression::new().is(DUE.sk, "=", from).move_schedule(to);
-        let writes = vec![Write::Update(Key::schedule(name), update)];
+        let writes = vec![advance(name, from, to)];
         let outcome = self
             .transact("advance", &schedule_object(name), writes)
             .await?;

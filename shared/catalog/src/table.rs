@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CancellationReason, DeleteRequest, GlobalSecondaryIndex,
-    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType, WriteRequest,
+    KeySchemaElement, KeyType, Projection, ProjectionType, ReturnConsumedCapacity,
+    ScalarAttributeType, WriteRequest,
 };
 use serde::de::DeserializeOwned;
 
@@ -15,6 +16,7 @@ use crate::CatalogError;
 use crate::error::{About, Action};
 use crate::expression::{Item, KeyCondition, Write};
 use crate::keys::{INDEXES, Index, Key, PK, SK};
+use crate::meter::{Meter, Spent};
 
 /// Writes in one transaction, and [`TRANSACTION_BYTES_MAX`] bytes:
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>.
@@ -38,6 +40,7 @@ pub(crate) const CONFLICT_TRIES_MAX: u32 = 8;
 pub struct Catalog {
     client: Client,
     table: String,
+    meter: Meter,
 }
 
 /// What became of a transaction.
@@ -61,7 +64,13 @@ impl Catalog {
         Self {
             client,
             table: table.into(),
+            meter: Meter::default(),
         }
+    }
+
+    /// What the requests of this catalog and its clones have cost so far.
+    pub fn spent(&self) -> Spent {
+        self.meter.spent()
     }
 
     /// The table's name.
@@ -129,15 +138,18 @@ impl Catalog {
         key: Key,
     ) -> Result<Option<T>, CatalogError> {
         let about = self.about("read", object, Action::GetItem);
+        self.meter.request();
         let answer = self
             .client
             .get_item()
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .table_name(&self.table)
             .set_key(Some(key.into_item()))
             .consistent_read(true)
             .send()
             .await
             .map_err(|e| about.failed(e))?;
+        self.meter.read(answer.consumed_capacity());
         answer
             .item
             .map(|item| decode("read", object, item))
@@ -179,9 +191,11 @@ impl Catalog {
         let mut from: Option<Item> = None;
         while found.len() < limit {
             let wanted = i32::try_from(limit - found.len()).ok();
+            self.meter.request();
             let page = self
                 .client
                 .query()
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .table_name(&self.table)
                 .set_index_name(index.map(|i| i.name.to_owned()))
                 .consistent_read(index.is_none())
@@ -194,6 +208,7 @@ impl Catalog {
                 .send()
                 .await
                 .map_err(|e| about.failed(e))?;
+            self.meter.read(page.consumed_capacity());
             found.extend(page.items.unwrap_or_default());
             from = page.last_evaluated_key.filter(|key| !key.is_empty());
             if from.is_none() {
@@ -218,14 +233,19 @@ impl Catalog {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| CatalogError::other(operation, object, e.to_string()))?;
         for tries in 1..=CONFLICT_TRIES_MAX {
+            self.meter.request();
             let answer = self
                 .client
                 .transact_write_items()
                 .set_transact_items(Some(items.clone()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await;
             let error = match answer {
-                Ok(_) => return Ok(Outcome::Done),
+                Ok(answer) => {
+                    self.meter.wrote(answer.consumed_capacity());
+                    return Ok(Outcome::Done);
+                }
                 Err(error) => error,
             };
             let cancelled = match error.as_service_error() {
@@ -280,13 +300,16 @@ impl Catalog {
                 if tries > 1 {
                     pause(tries).await;
                 }
+                self.meter.request();
                 let answer = self
                     .client
                     .batch_write_item()
                     .request_items(&self.table, left)
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
                     .send()
                     .await
                     .map_err(|e| about.failed(e))?;
+                self.meter.wrote(answer.consumed_capacity());
                 left = answer
                     .unprocessed_items
                     .and_then(|mut items| items.remove(&self.table))

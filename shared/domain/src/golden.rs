@@ -191,6 +191,14 @@ fn records_of_the_catalog() {
         ..stats
     });
     check("run-succeeded-counted", &counted);
+    let waiting = Run {
+        attempts: 1,
+        retry_at: Some(at("2026-11-24T01:05:00Z")),
+        start_by: Some(at("2026-11-24T01:30:00Z")),
+        finish_by: Some(at("2026-11-24T05:00:00Z")),
+        ..run()
+    };
+    check("run-limited", &waiting);
     let manual = Run {
         cause: Cause::Operator { schedule: None },
         ..run()
@@ -240,6 +248,17 @@ fn records_of_the_catalog() {
         differential.schedule.full = Some(rhythm);
         check(name, &differential);
     }
+    let mut timed = ScheduleState {
+        schedule: crate::samples::schedule(),
+        next_slot,
+    };
+    timed.schedule.start_within_seconds = Some(1800);
+    timed.schedule.finish_within_seconds = Some(4 * 3600);
+    timed.schedule.pause_until = Some(at("2027-01-06T23:00:00Z"));
+    timed.schedule.skip_dates = ["2027-05-06", "2027-12-24"]
+        .map(|date| date.parse().unwrap())
+        .into();
+    check("schedule-timed", &timed);
     let within = |text: &str| Some(text.parse().unwrap());
     check(
         "retention-every-rule",

@@ -43,10 +43,8 @@ pub fn plan_slot(state: &ScheduleState, now: Instant) -> Option<SlotPlan> {
     let first = state
         .next_slot
         .filter(|slot| schedule.enabled && *slot <= now)?;
-    let due = schedule
-        .calendar
-        .newest_slots(schedule.zone, first, now, MISSED_SLOTS_MAX + 1);
-    // The recorded slot is due whether or not a changed calendar still names it.
+    let due = schedule.newest_slots(first, now, MISSED_SLOTS_MAX + 1);
+    // The recorded slot is due whether or not a changed schedule still has it.
     let (mut slots, mut uncounted) = (due.slots, due.older);
     if slots.len() <= MISSED_SLOTS_MAX {
         slots.insert(0, first);
@@ -67,7 +65,7 @@ pub fn plan_slot(state: &ScheduleState, now: Instant) -> Option<SlotPlan> {
         run,
         missed: slots,
         missed_uncounted: uncounted,
-        next_slot: schedule.calendar.next_after(schedule.zone, now),
+        next_slot: schedule.next_slot_after(now),
     })
 }
 

@@ -158,11 +158,20 @@ pub struct Run {
     pub state: RunState,
     /// Attempts begun so far.
     pub attempts: u32,
+    /// While it waits for another attempt: when that is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Instant>,
     /// Fencing number of the attempt that last took the lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<Fence>,
     /// When it was recorded.
     pub requested_at: Instant,
+    /// When it is to have begun: its schedule's `start_within` after its slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Instant>,
+    /// When it is to have ended: its schedule's `finish_within` after its slot. Later than `start_by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_by: Option<Instant>,
     /// When the last attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Instant>,

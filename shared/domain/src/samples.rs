@@ -30,6 +30,10 @@ pub(crate) fn schedule() -> Schedule {
         alerts: AlertPolicy::default(),
         enabled: true,
         catch_up_seconds: 6 * 3600,
+        start_within_seconds: None,
+        finish_within_seconds: None,
+        pause_until: None,
+        skip_dates: Default::default(),
     }
 }
 
@@ -49,8 +53,11 @@ pub(crate) fn run() -> Run {
         kind_taken: None,
         state: RunState::Requested,
         attempts: 0,
+        retry_at: None,
         fence: None,
         requested_at: at("2026-11-24T01:00:12Z"),
+        start_by: None,
+        finish_by: None,
         started_at: None,
         ended_at: None,
         reason: None,

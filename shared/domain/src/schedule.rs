@@ -1,5 +1,14 @@
 //! Schedules: when, which scopes, which kind, where to, kept how long, told to whom.
+//!
+//! `slots.rs` has the slots: the calendar's, without those that a pause or a skipped date takes out.
 
+mod slots;
+
+pub use slots::Gap;
+
+use std::collections::BTreeSet;
+
+use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
@@ -37,10 +46,47 @@ pub struct Schedule {
     pub enabled: bool,
     /// How late a missed slot may still start, in seconds.
     pub catch_up_seconds: u64,
+    /// How long after its slot a run may begin before that is alerted, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_within_seconds: Option<u64>,
+    /// How long after its slot a run may end before that is alerted, in seconds; longer than
+    /// `start_within_seconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_within_seconds: Option<u64>,
+    /// There are no slots before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_until: Option<Instant>,
+    /// Dates of its zone that have no slots.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub skip_dates: BTreeSet<NaiveDate>,
 }
 
-/// Which events of a schedule's runs reach the alert topic. Missed slots, dead letters and a full
-/// location always do.
+impl Schedule {
+    /// By when a run of this slot is to have begun, where that is limited.
+    pub fn start_by(&self, slot: Instant) -> Option<Instant> {
+        after(slot, self.start_within_seconds?)
+    }
+
+    /// By when a run of this slot is to have ended, where that is limited.
+    pub fn finish_by(&self, slot: Instant) -> Option<Instant> {
+        after(slot, self.finish_within_seconds?)
+    }
+
+    /// Whether two forms of a schedule have the same slots.
+    pub fn is_due_alike(&self, other: &Self) -> bool {
+        let when = |s: &Self| (s.zone, s.enabled, s.pause_until);
+        when(self) == when(other)
+            && self.calendar == other.calendar
+            && self.skip_dates == other.skip_dates
+    }
+}
+
+fn after(slot: Instant, seconds: u64) -> Option<Instant> {
+    slot.checked_add_signed(TimeDelta::try_seconds(i64::try_from(seconds).ok()?)?)
+}
+
+/// Which events of a schedule's runs reach the alert topic. Missed slots, late runs, dead letters and a
+/// full location always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertPolicy {
     /// A snapshot was committed.
@@ -61,7 +107,10 @@ impl AlertPolicy {
             AlertKind::Failure | AlertKind::Skipped => self.failure,
             AlertKind::Finding => self.finding,
             AlertKind::CleanUp => self.clean_up,
-            AlertKind::Missed | AlertKind::DeadLetter | AlertKind::StorageFull => true,
+            AlertKind::Missed
+            | AlertKind::Late
+            | AlertKind::DeadLetter
+            | AlertKind::StorageFull => true,
         }
     }
 }

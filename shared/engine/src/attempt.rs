@@ -1,5 +1,8 @@
 //! One attempt at a run: take the scope's lease, back up, commit, and leave a state from which the
-//! next attempt succeeds, whatever happens in between.
+//! next attempt succeeds, whatever happens in between. `turns.rs` has what of that only the catalog is
+//! needed for.
+
+mod turns;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -7,14 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
 use chrono::Utc;
-use logisedge_catalog::{AttemptEnd, Begin, Catalog, Message, Writing};
+use logisedge_catalog::{Catalog, Message, Writing};
 use logisedge_domain::alert::Alert;
 use logisedge_domain::chain::{Choice, Wanted, choose};
-use logisedge_domain::event::Event;
-use logisedge_domain::format;
 use logisedge_domain::id::{ChainPath, Fence, RunId, SnapshotId};
-use logisedge_domain::retry::Retry;
-use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
+use logisedge_domain::run::Run;
 use logisedge_domain::schedule::AlertPolicy;
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::Kind;
@@ -22,6 +22,8 @@ use logisedge_repository::{Options, Password, removal};
 use logisedge_sources::Source;
 use logisedge_storage::{Counting, ObjectStore, Prefixed};
 use tracing::{info, warn};
+
+pub use turns::{Began, begin, give_up, succeed};
 
 use crate::backup::{Order, Taken, take_on};
 use crate::base::{Basis, look, open_source};
@@ -33,12 +35,6 @@ pub const LEASE: Duration = Duration::from_secs(90);
 
 /// How often an attempt renews its lease and tells its progress.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
-
-/// The first wait before another attempt; it doubles with each.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
-
-/// Bytes of a failure's text that the catalog keeps.
-const REASON_BYTES_MAX: usize = 8000;
 
 /// Time kept back at the end of a function's life for freeing the lease and telling why.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
@@ -92,38 +88,10 @@ pub async fn attempt<F>(
 where
     F: Future<Output = Result<Places, EngineError>>,
 {
-    let Some(run) = catalog.run(id).await? else {
-        return Err(EngineError::not_found(format!(
-            "there is no run {id} in the catalog"
-        )));
+    let (run, fence, chain) = match begin(catalog, id, holder, Utc::now()).await? {
+        Began::Attempt { run, fence, chain } => (*run, fence, chain),
+        Began::Ended(ended) => return Ok(ended),
     };
-    let now = Utc::now();
-    let chain = ChainPath::new(&run.scope, now);
-    let fence = match catalog
-        .begin_attempt(id, &run.scope, holder, now, LEASE, &chain)
-        .await?
-    {
-        Begin::Started { fence, .. } => fence,
-        Begin::RunIsFinal(_) => return Ok(Attempted::Nothing("the run has ended already")),
-        Begin::HeldBySameRun => {
-            return Ok(Attempted::Nothing("another attempt at the run is going"));
-        }
-        Begin::HeldByOther { run: other, .. } => {
-            return behind(catalog, &run, &other).await;
-        }
-        Begin::HeldExclusively { .. } => {
-            return Ok(Attempted::Nothing(
-                "the scope is being pruned; a later tick asks again",
-            ));
-        }
-        Begin::NotFound => {
-            return Err(EngineError::not_found(format!(
-                "there is no run {id} in the catalog"
-            )));
-        }
-    };
-    // As the attempt's beginning left it: its number of attempts decides on the next one.
-    let run = catalog.run(id).await?.unwrap_or(run);
     info!(run = %id, attempt = run.attempts, fence = fence.0, "attempt begins");
 
     let lease = Held {
@@ -149,7 +117,7 @@ where
     };
     match outcome {
         Ok((taken, places)) => commit(&lease, taken, &places).await,
-        Err(error) => lease.give_up(error).await,
+        Err(error) => give_up(catalog, &run, fence, error, Utc::now()).await,
     }
 }
 
@@ -164,72 +132,22 @@ async fn end_of(time_left: Option<Duration>) -> EngineError {
     }
 }
 
-/// Another run has the scope. Where it is the same schedule's, its previous run is still going and this
-/// one is skipped; where it is another schedule's (they meet at midnight), this one comes after it.
-async fn behind(catalog: &Catalog, run: &Run, other: &RunId) -> Result<Attempted, EngineError> {
-    let holder = catalog.run(other).await?;
-    let same = holder.is_some_and(|holder| holder.cause.schedule() == run.cause.schedule());
-    if same && run.attempts == 0 {
-        return skip(catalog, run, other).await;
-    }
-    Ok(Attempted::Nothing(
-        "the scope is being backed up for another schedule; a later tick asks again",
-    ))
-}
-
-async fn skip(catalog: &Catalog, run: &Run, other: &RunId) -> Result<Attempted, EngineError> {
-    let now = Utc::now();
-    let reason = format!("the scope's previous run {other} was still going");
-    let mut skipped = run.clone();
-    skipped.state = RunState::Skipped;
-    skipped.reason = Some(reason.clone());
-    skipped.ended_at = Some(now);
-    let alert = alert_if(policy_of(catalog, run).await?.failure, || {
-        Alert::skipped(&skipped, now)
-    });
-    catalog
-        .end_run(&run.id, RunState::Skipped, &reason, now, &alert)
-        .await?;
-    Ok(Attempted::Skipped)
-}
-
 async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attempted, EngineError> {
-    let now = Utc::now();
-    let record = &taken.record;
-    let mut outbox = vec![Message::Event(Event::SnapshotCommitted {
-        run: lease.run.id.clone(),
-        snapshot: record.id,
-        scope: record.scope.clone(),
-        location: record.location.clone(),
-        chain: record.chain.clone(),
-    })];
-    let policy = policy_of(lease.catalog, lease.run).await?;
-    outbox.extend(alert_if(policy.success, || {
-        Alert::snapshot_committed(lease.run, record, &taken.stats, now)
-    }));
-    let committed = lease
-        .catalog
-        .commit_snapshot(
-            &lease.run.id,
-            lease.fence,
-            record,
-            &taken.stats,
-            now,
-            &outbox,
-        )
-        .await;
-    match committed {
-        Ok(()) => Ok(Attempted::Succeeded(Box::new(taken))),
-        Err(error) if error.is_fenced() => {
-            // Another attempt owns the scope now. What we wrote must not outlive us as a snapshot
-            // that the catalog does not know.
-            withdraw(lease.catalog, places, &taken).await;
-            Ok(Attempted::Nothing(
-                "another attempt took over the lease before the commit",
-            ))
-        }
-        Err(error) => Err(error.into()),
+    let Held {
+        catalog,
+        run,
+        fence,
+    } = *lease;
+    let stats = &taken.stats;
+    if !succeed(catalog, run, fence, &taken.record, stats, Utc::now()).await? {
+        // Another attempt owns the scope now. What we wrote must not outlive us as a snapshot
+        // that the catalog does not know.
+        withdraw(catalog, places, &taken).await;
+        return Ok(Attempted::Nothing(
+            "another attempt took over the lease before the commit",
+        ));
     }
+    Ok(Attempted::Succeeded(Box::new(taken)))
 }
 
 /// Takes back a snapshot that may not be committed, unless somebody else has: another attempt at the
@@ -382,45 +300,6 @@ impl Held<'_> {
                 Err(error) => warn!(%error, run = %id, "a heartbeat could not be recorded"),
             }
         }
-    }
-
-    /// Frees the lease and records why the attempt failed: for another try, or for good.
-    async fn give_up(&self, error: EngineError) -> Result<Attempted, EngineError> {
-        if error.kind == EngineErrorKind::LeaseLost {
-            return Ok(Attempted::Nothing("the lease was lost"));
-        }
-        let now = Utc::now();
-        let (id, scope) = (&self.run.id, &self.run.scope);
-        let reason = format::bounded(&error.message, REASON_BYTES_MAX);
-        if let (Retry::Transient { after }, true) = (error.retry, self.run.attempts < ATTEMPTS_MAX)
-        {
-            let wait = after.max(RETRY_AFTER * 2u32.pow(self.run.attempts.saturating_sub(1)));
-            let end = AttemptEnd::RetryAt {
-                reason,
-                at: now + wait,
-            };
-            self.catalog
-                .end_attempt(id, scope, self.fence, end, now, &[])
-                .await?;
-            return Ok(Attempted::WillRetry(error));
-        }
-        let mut failed = self.run.clone();
-        failed.state = RunState::Failed;
-        failed.reason = Some(reason.clone());
-        failed.ended_at = Some(now);
-        let policy = policy_of(self.catalog, self.run).await?;
-        let alert = match error.kind {
-            // Always told: without room every later backup will fail too.
-            EngineErrorKind::StorageFull => {
-                alert_if(true, || Alert::storage_full(&failed, &reason, now))
-            }
-            _ => alert_if(policy.failure, || Alert::run_failed(&failed, now)),
-        };
-        let end = AttemptEnd::Failed { reason };
-        self.catalog
-            .end_attempt(id, scope, self.fence, end, now, &alert)
-            .await?;
-        Ok(Attempted::Failed(error))
     }
 }
 

@@ -6,16 +6,19 @@ use logisedge_catalog::Catalog;
 use logisedge_domain::Instant;
 use logisedge_domain::config::Config;
 use logisedge_domain::id::ScheduleName;
+use logisedge_domain::plan::plan_slot;
+use logisedge_domain::schedule::Schedule;
 
 use crate::EngineError;
+use crate::dispatch::{Dispatched, dispatch_slots};
 
 /// When each schedule of `config` is due first after `now`. None: it is disabled, or its calendar
 /// has ended.
 pub fn next_slots(config: &Config, now: Instant) -> BTreeMap<ScheduleName, Option<Instant>> {
-    let next = |schedule: &logisedge_domain::schedule::Schedule| {
+    let next = |schedule: &Schedule| {
         schedule
             .enabled
-            .then(|| schedule.calendar.next_after(schedule.zone, now))
+            .then(|| schedule.next_slot_after(now))
             .flatten()
     };
     config
@@ -25,9 +28,34 @@ pub fn next_slots(config: &Config, now: Instant) -> BTreeMap<ScheduleName, Optio
         .collect()
 }
 
-/// Applies `config`. A schedule that did not change keeps its next slot, so that applying the same
-/// configuration again neither repeats nor skips one.
-pub async fn apply(catalog: &Catalog, config: &Config, now: Instant) -> Result<(), EngineError> {
+/// Applies `config`. A schedule that is due as before keeps its next slot, so that applying the same
+/// configuration again neither repeats nor skips one. Where one is overdue that is due otherwise from now
+/// on, or not at all, its slots up to `now` are dispatched first, as its form until now says: those runs
+/// are returned, and the next tick asks for them.
+pub async fn apply(
+    catalog: &Catalog,
+    config: &Config,
+    now: Instant,
+) -> Result<Dispatched, EngineError> {
+    let names = config.schedules.iter().map(|after| (&after.name, after));
+    let names: BTreeMap<&ScheduleName, &Schedule> = names.collect();
+    let stays = |before: &Schedule| {
+        let after = names.get(&before.name);
+        after.is_some_and(|after| before.is_due_alike(after))
+    };
+    let mut done = Dispatched::default();
+    for state in catalog.schedules().await? {
+        if stays(&state.schedule) {
+            continue;
+        }
+        if let Some(plan) = plan_slot(&state, now) {
+            let dispatched = dispatch_slots(catalog, &state, plan, now, now).await;
+            done.add(Ok(dispatched));
+        }
+    }
+    if let Some(error) = done.failure.take() {
+        return Err(error);
+    }
     catalog.apply(config, now, &next_slots(config, now)).await?;
-    Ok(())
+    Ok(done)
 }

@@ -1,26 +1,36 @@
 //! Dispatching: what is due becomes runs, what was never picked up is asked for again, what died is
-//! given up on.
+//! given up on, what is late is told.
+//!
+//! `slots.rs` records what a schedule's due slots come to, `open.rs` looks after runs that have not
+//! ended, `late.rs` tells of those that do not keep to their time; here are the tick that does all of it,
+//! and what an operator asks for.
 //!
 //! Every step is a conditional write, so that two dispatchers at once, a repeated tick or one that
 //! dies in the middle change nothing: the next tick finds the rest still due.
 
+mod late;
+mod open;
+mod slots;
+
 use std::time::Duration;
 
-use logisedge_catalog::{Catalog, Message};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use logisedge_catalog::{Catalog, CatalogError};
 use logisedge_domain::Instant;
-use logisedge_domain::alert::Alert;
 use logisedge_domain::config::Config;
 use logisedge_domain::event::Event;
-use logisedge_domain::format;
 use logisedge_domain::id::{LocationName, RunId, ScheduleName, ScopeName};
-use logisedge_domain::plan::{SlotPlan, plan_slot};
-use logisedge_domain::run::{ATTEMPTS_MAX, Cause, Run, RunProgress, RunState};
+use logisedge_domain::plan::plan_slot;
+use logisedge_domain::run::{Cause, Run, RunProgress, RunState};
 use logisedge_domain::schedule::{Schedule, ScheduleState};
 use logisedge_domain::snapshot::Kind;
 use serde::Serialize;
 
 use crate::EngineError;
-use crate::attempt::{alert_if, policy_of};
+use late::pass_limit;
+use open::look_after;
+pub(crate) use slots::dispatch_slots;
 
 /// How long a published request may go unanswered before it is published again.
 pub const PICK_UP_WITHIN: Duration = Duration::from_secs(120);
@@ -42,116 +52,94 @@ pub struct Dispatched {
     pub given_up: Vec<RunId>,
     /// Slots recorded as missed.
     pub missed: Vec<RunId>,
+    /// Slots that were missed so long ago that they are only counted.
+    pub missed_uncounted: u64,
+    /// Runs that it was told of that they do not keep to their time.
+    pub late: Vec<RunId>,
     /// The first thing that failed, where something did. The next tick tries it again.
     #[serde(skip)]
     pub failure: Option<EngineError>,
 }
 
 impl Dispatched {
-    /// Remembers the first failure, tells the others in the log, and lets the rest go on.
-    fn go_on(&mut self, outcome: Result<(), EngineError>) {
-        let Err(error) = outcome else { return };
-        match &self.failure {
-            None => self.failure = Some(error),
-            Some(_) => tracing::error!(%error, "another part of the tick failed"),
+    /// Adds what was done beside it, and goes on.
+    pub(crate) fn add(&mut self, outcome: Result<Self, EngineError>) {
+        let other = outcome.unwrap_or_else(|error| Self {
+            failure: Some(error),
+            ..Self::default()
+        });
+        self.events.extend(other.events);
+        self.requested.extend(other.requested);
+        self.republished.extend(other.republished);
+        self.given_up.extend(other.given_up);
+        self.missed.extend(other.missed);
+        self.missed_uncounted += other.missed_uncounted;
+        self.late.extend(other.late);
+        match (&self.failure, other.failure) {
+            (None, failure) => self.failure = failure,
+            (Some(_), Some(error)) => tracing::error!(%error, "another part of the tick failed"),
+            (Some(_), None) => {}
         }
     }
 }
 
-/// The minute's work: schedules that are due, and open runs whose time has come. What fails for one of
-/// them stops no other; the first failure is told beside what was done.
+/// Schedules and runs that a tick works on side by side. Each waits for one request at a time, so this
+/// also bounds the requests that are on their way.
+const AT_ONCE: usize = 16;
+
+/// The minute's work: schedules that are due, open runs whose time has come, and runs that are late. What
+/// fails for one of them stops no other; the first failure is told beside what was done.
+///
+/// Costs three queries and a few requests for each thing that is due, however many schedules and runs
+/// there are beside. Of more than [`DUE_AT_ONCE_MAX`](logisedge_catalog::DUE_AT_ONCE_MAX) things of a
+/// kind, the longest due are worked on, and the next tick goes on.
 pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
     let mut done = Dispatched::default();
-    let (due, outcome) = or_default(catalog.due_schedules(now).await);
-    done.go_on(outcome);
-    for state in due {
-        if let Some(plan) = plan_slot(&state, now) {
-            let outcome = dispatch_slots(catalog, &state, &plan, now, &mut done).await;
-            done.go_on(outcome);
-        }
-    }
-    let (open, outcome) = or_default(catalog.open_runs_due(now).await);
-    done.go_on(outcome);
-    for run in open {
-        let outcome = look_after(catalog, run, now, &mut done).await;
-        done.go_on(outcome);
-    }
+    let due = found(catalog.due_schedules(now).await, &mut done);
+    let dispatch = |state: ScheduleState| -> Work<'_> {
+        Box::pin(async move {
+            match plan_slot(&state, now) {
+                Some(plan) => {
+                    let wake_at = now + PICK_UP_WITHIN;
+                    Ok(dispatch_slots(catalog, &state, plan, now, wake_at).await)
+                }
+                None => Ok(Dispatched::default()),
+            }
+        })
+    };
+    side_by_side(due, dispatch, &mut done).await;
+    let open = found(catalog.open_runs_due(now).await, &mut done);
+    let look = |run: Run| -> Work<'_> { Box::pin(look_after(catalog, run, now)) };
+    side_by_side(open, look, &mut done).await;
+    let late = found(catalog.late_runs(now).await, &mut done);
+    let pass = |(run, limit): (Run, Instant)| -> Work<'_> {
+        Box::pin(pass_limit(catalog, run, limit, now))
+    };
+    side_by_side(late, pass, &mut done).await;
     Ok(done)
 }
 
-fn or_default<T: Default>(
-    answer: Result<T, logisedge_catalog::CatalogError>,
-) -> (T, Result<(), EngineError>) {
-    match answer {
-        Ok(value) => (value, Ok(())),
-        Err(error) => (T::default(), Err(error.into())),
+/// What is done about one thing that is due.
+type Work<'a> = BoxFuture<'a, Result<Dispatched, EngineError>>;
+
+/// Works on all of them, [`AT_ONCE`] at a time, and adds what was done in their order.
+async fn side_by_side<'a, T>(things: Vec<T>, work: impl Fn(T) -> Work<'a>, done: &mut Dispatched) {
+    let mut things = things.into_iter();
+    let mut going: FuturesOrdered<Work<'a>> = things.by_ref().take(AT_ONCE).map(&work).collect();
+    while let Some(outcome) = going.next().await {
+        done.add(outcome);
+        going.extend(things.next().map(&work));
     }
 }
 
-/// Records one schedule's due slots and moves it on. The schedule moves last: a dispatcher that dies
-/// before leaves it due, and the runs it recorded already are found recorded.
-async fn dispatch_slots(
-    catalog: &Catalog,
-    state: &ScheduleState,
-    plan: &SlotPlan,
-    now: Instant,
-    done: &mut Dispatched,
-) -> Result<(), EngineError> {
-    let schedule = &state.schedule;
-    for slot in &plan.missed {
-        for scope in &schedule.scopes {
-            let mut run = scheduled_run(schedule, *slot, scope, now);
-            run.state = RunState::Missed;
-            run.ended_at = Some(now);
-            run.reason = Some(missed_reason(schedule, plan));
-            let alert = [Message::Alert(Alert::missed(&run, now))];
-            if catalog.record_run(&run, None, &alert).await? {
-                done.missed.push(run.id);
-            }
-        }
-    }
-    if let Some(slot) = plan.run {
-        for scope in &schedule.scopes {
-            request(
-                catalog,
-                scheduled_run(schedule, slot, scope, now),
-                now,
-                done,
-            )
-            .await?;
-        }
-    }
-    if let Some(from) = state.next_slot {
-        catalog
-            .advance_schedule(&schedule.name, from, plan.next_slot)
-            .await?;
-    }
-    Ok(())
+fn found<T>(answer: Result<Vec<T>, CatalogError>, done: &mut Dispatched) -> Vec<T> {
+    answer.unwrap_or_else(|error| {
+        done.add(Err(error.into()));
+        Vec::new()
+    })
 }
 
-fn missed_reason(schedule: &Schedule, plan: &SlotPlan) -> String {
-    let more = match plan.missed_uncounted {
-        0 => String::new(),
-        n => format!(" ({n} still older slots were missed too)"),
-    };
-    match plan.run {
-        Some(later) => format!("nothing could start it; the later slot {later} runs instead{more}"),
-        None => format!(
-            "nothing could start it within {} of its slot{more}",
-            format::duration(Duration::from_secs(schedule.catch_up_seconds))
-        ),
-    }
-}
-
-fn scheduled_run(schedule: &Schedule, slot: Instant, scope: &ScopeName, now: Instant) -> Run {
-    let cause = Cause::Schedule {
-        schedule: schedule.name.clone(),
-        slot,
-    };
-    let id = RunId::scheduled(&schedule.name, slot, scope);
-    requested(id, cause, schedule.kind, &schedule.location, scope, now)
-}
-
+/// A run that is just recorded.
 fn requested(
     id: RunId,
     cause: Cause,
@@ -169,8 +157,11 @@ fn requested(
         kind_taken: None,
         state: RunState::Requested,
         attempts: 0,
+        retry_at: None,
         fence: None,
         requested_at: now,
+        start_by: None,
+        finish_by: None,
         started_at: None,
         ended_at: None,
         reason: None,
@@ -203,59 +194,6 @@ fn ask_for(run: &Run) -> Event {
         run: run.id.clone(),
         scope: run.scope.clone(),
     }
-}
-
-/// An open run whose time has come: nobody picked it up, its retry is due, or its attempt's lease
-/// ran out because its function was killed.
-async fn look_after(
-    catalog: &Catalog,
-    run: Run,
-    now: Instant,
-    done: &mut Dispatched,
-) -> Result<(), EngineError> {
-    let hopeless = match run.state {
-        RunState::Requested if now - run.requested_at > to_delta(PICK_UP_GIVE_UP) => {
-            Some(match &run.reason {
-                Some(last) => format!("it could not be finished in time; the last try: {last}"),
-                None => "no backup function picked it up: look at the function's log and the \
-                         dead-letter queue"
-                    .to_owned(),
-            })
-        }
-        RunState::Running if run.attempts >= ATTEMPTS_MAX => Some(format!(
-            "attempt {} of {ATTEMPTS_MAX} ended without a word: the function was killed, for \
-             instance for want of memory; look at its log",
-            run.attempts
-        )),
-        _ => None,
-    };
-    let Some(reason) = hopeless else {
-        if catalog
-            .touch_open_run(&run.id, now, now + PICK_UP_WITHIN)
-            .await?
-        {
-            done.events.push(ask_for(&run));
-            done.republished.push(run.id);
-        }
-        return Ok(());
-    };
-    let mut failed = run.clone();
-    failed.state = RunState::Failed;
-    failed.reason = Some(reason.clone());
-    failed.ended_at = Some(now);
-    let policy = policy_of(catalog, &run).await?;
-    let alert = alert_if(policy.failure, || Alert::run_failed(&failed, now));
-    if catalog
-        .end_run(&run.id, RunState::Failed, &reason, now, &alert)
-        .await?
-    {
-        done.given_up.push(run.id);
-    }
-    Ok(())
-}
-
-fn to_delta(duration: Duration) -> chrono::TimeDelta {
-    chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX)
 }
 
 /// What an operator's request comes to: a scope, the schedule whose policies apply, and where to.

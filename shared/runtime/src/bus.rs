@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_eventbridge::error::SdkError;
 use aws_sdk_eventbridge::operation::put_events::PutEventsError;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use futures_util::stream::{self, StreamExt};
 use logisedge_domain::event::{DispatchInput, EVENT_SOURCE, Event};
 use logisedge_domain::retry::Retry;
 
@@ -13,6 +14,9 @@ use crate::{Aws, RuntimeError, RuntimeErrorKind};
 /// Entries of one PutEvents request:
 /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>.
 pub(crate) const PUT_EVENTS_ENTRIES_MAX: usize = 10;
+
+/// Requests that are on their way at the same time.
+const BATCHES_AT_ONCE: usize = 4;
 
 /// Tries at entries that the bus refused one by one, and the pause after the first.
 const PUT_EVENTS_TRIES_MAX: u32 = 3;
@@ -54,9 +58,12 @@ impl Aws {
         entries: Vec<PutEventsRequestEntry>,
     ) -> Result<(), RuntimeError> {
         let mut failure = None;
-        for batch in entries.chunks(PUT_EVENTS_ENTRIES_MAX) {
+        let batches = entries.chunks(PUT_EVENTS_ENTRIES_MAX);
+        let batches = batches.map(|batch| self.put_batch(bus, batch.to_vec()));
+        let mut sent = stream::iter(batches).buffer_unordered(BATCHES_AT_ONCE);
+        while let Some(outcome) = sent.next().await {
             // One batch that does not go through keeps no other back.
-            if let Err(error) = self.put_batch(bus, batch.to_vec()).await {
+            if let Err(error) = outcome {
                 failure.get_or_insert(error);
             }
         }

@@ -3,7 +3,7 @@
 REFERENCE is the key of the row that the others' wall time is divided by.
 """
 
-from . import changes, full, lambdas, memory, restore, split, unchanged, verify
+from . import changes, full, lambdas, memory, restore, split, ticks, unchanged, verify
 
 # In the order in which they run and are shown.
 ALL = {
@@ -16,4 +16,5 @@ ALL = {
     "verify": verify,
     "memory": memory,
     "lambda": lambdas,
+    "ticks": ticks,
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use chrono::Utc;
 use logisedge_domain::config::{Config, diff};
-use logisedge_domain::id::ScopeName;
+use logisedge_domain::id::{RunId, ScopeName};
 use logisedge_domain::manifest::ForeignKeyEdge;
 use logisedge_domain::scope::Selection;
 use logisedge_engine::configure;
+use logisedge_engine::dispatch::Dispatched;
 use logisedge_sources::SourceErrorKind;
 use serde::Serialize;
 
@@ -22,6 +23,9 @@ struct Applied {
     outside_references: Vec<(String, ForeignKeyEdge)>,
     unchecked: Vec<String>,
     applied: bool,
+    /// What was overdue of schedules that changed: runs that were asked for, and missed ones.
+    requested: Vec<RunId>,
+    missed: Vec<RunId>,
 }
 
 pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliError> {
@@ -33,14 +37,17 @@ pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliErro
     } else {
         check_scopes(context, &new).await?
     };
-    if !args.dry_run {
-        configure::apply(&context.catalog, &new, Utc::now()).await?;
-    }
+    let overdue = match args.dry_run {
+        true => Dispatched::default(),
+        false => configure::apply(&context.catalog, &new, Utc::now()).await?,
+    };
     let applied = Applied {
         changes,
         outside_references,
         unchecked,
         applied: !args.dry_run,
+        requested: overdue.requested,
+        missed: overdue.missed,
     };
     context.output.show(&applied, |applied| text(applied, &new));
     Ok(())
@@ -141,6 +148,15 @@ fn text(applied: &Applied, config: &Config) -> String {
     lines.extend(outside(&applied.outside_references));
     for reason in &applied.unchecked {
         lines.push(format!("warning: {reason}"));
+    }
+    for (runs, what) in [
+        (
+            &applied.requested,
+            "was due already and runs as it was configured before",
+        ),
+        (&applied.missed, "was missed before this change"),
+    ] {
+        lines.extend(runs.iter().map(|run| format!("Run {run} {what}")));
     }
     if applied.applied {
         let slots = configure::next_slots(config, Utc::now());

@@ -10,7 +10,7 @@ use crate::finding::Finding;
 use crate::format;
 use crate::id::compact;
 use crate::plan::PrunePlan;
-use crate::run::{Cause, Run, RunStats};
+use crate::run::{Run, RunStats};
 use crate::snapshot::SnapshotRecord;
 
 /// Findings that an alert lists one by one; the others are counted.
@@ -19,7 +19,7 @@ const FINDINGS_SHOWN_MAX: usize = 10;
 /// Bytes of a reason that an alert repeats. It stands in an alert several times, and an alert in each
 /// form that SNS is given; all of that together has to stay below SNS's 256 KiB:
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
-const REASON_BYTES_MAX: usize = 2000;
+pub(super) const REASON_BYTES_MAX: usize = 2000;
 
 impl Alert {
     /// A snapshot was committed.
@@ -110,31 +110,6 @@ impl Alert {
                 run,
                 now,
                 format!("The backup of {} was skipped: {}", run.scope, reason(run)),
-            )
-        }
-    }
-
-    /// A slot passed while nothing could start it.
-    pub fn missed(run: &Run, now: Instant) -> Self {
-        let slot = match &run.cause {
-            Cause::Schedule { slot, .. } => *slot,
-            Cause::Operator { .. } => run.requested_at,
-        };
-        let due = format::instant(slot);
-        Self {
-            details: vec![
-                format!("Was due: {due}"),
-                format!("Reason: {}", reason(run)),
-            ],
-            action: "Find out why nothing ran then (a disabled rule, a failing dispatcher, an \
-                     outage). If the next slot is far, start the backup now."
-                .to_owned(),
-            command: format!("logisedge-backup run --scope {} --wait", run.scope),
-            ..of_run(
-                AlertKind::Missed,
-                run,
-                now,
-                format!("The backup of {} due at {due} was missed.", run.scope),
             )
         }
     }
@@ -284,7 +259,7 @@ fn reason(run: &Run) -> String {
 }
 
 /// What every alert about a run has.
-fn of_run(kind: AlertKind, run: &Run, now: Instant, summary: String) -> Alert {
+pub(super) fn of_run(kind: AlertKind, run: &Run, now: Instant, summary: String) -> Alert {
     Alert {
         id: format!("{}.{}", kind.as_str(), run.id),
         kind,

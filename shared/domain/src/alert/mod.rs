@@ -1,15 +1,17 @@
 //! Alerts: what people are told, in the forms that their devices can show.
 //!
-//! `make.rs` builds an alert of each kind from the values it is about; `texts.rs` writes its
-//! subject, e-mail, SMS and JSON. Which alerts are published is
+//! `make.rs` builds an alert of each kind from the values it is about, `times.rs` those of slots and
+//! runs that did not keep to their time; `texts.rs` writes an alert's subject, e-mail, SMS and JSON. Which alerts are published is
 //! [`crate::schedule::AlertPolicy`]'s to say.
 
 mod make;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod times;
 
 pub use texts::{ALERT_VERSION, SMS_BYTES_MAX, SUBJECT_CHARS_MAX};
+pub use times::{Limit, MissedSlots};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,8 @@ pub enum AlertKind {
     Skipped,
     /// A slot passed while nothing could start it.
     Missed,
+    /// A run did not begin or end within its schedule's time.
+    Late,
     /// Verify found something wrong.
     Finding,
     /// Prune deleted snapshots.
@@ -46,6 +50,7 @@ impl AlertKind {
             Self::Failure => "failure",
             Self::Skipped => "skipped",
             Self::Missed => "missed",
+            Self::Late => "late",
             Self::Finding => "finding",
             Self::CleanUp => "clean_up",
             Self::StorageFull => "storage_full",
@@ -57,7 +62,7 @@ impl AlertKind {
     pub fn severity(self) -> Severity {
         match self {
             Self::Success | Self::CleanUp => Severity::Info,
-            Self::Skipped | Self::Missed => Severity::Warning,
+            Self::Skipped | Self::Missed | Self::Late => Severity::Warning,
             Self::Failure | Self::Finding | Self::StorageFull | Self::DeadLetter => Severity::Error,
         }
     }

@@ -14,7 +14,7 @@ use crate::schedule::AlertPolicy;
 const NOW: &str = "2026-11-24T01:02:17Z";
 
 /// Everything that the channels show.
-fn shown(alert: &Alert) -> String {
+pub(super) fn shown(alert: &Alert) -> String {
     format!(
         "{}\n--- e-mail\n{}--- SMS\n{}",
         alert.subject(),
@@ -118,33 +118,6 @@ fn a_skipped_run() {
     (alert skipped.daily.20261124T010000Z.customers)
     --- SMS
     LogisEdge backup skipped 11-24 01:02Z: The backup of customers was skipped: run daily.20261123T010000Z.customers is still going
-    ");
-}
-
-#[test]
-fn a_missed_slot() {
-    let missed = ended(
-        RunState::Missed,
-        "nothing could start it within 21600 s of its slot",
-    );
-    assert_snapshot!(shown(&Alert::missed(&missed, at(NOW))), @r"
-    LogisEdge backup MISSED: customers (daily)
-    --- e-mail
-    The backup of customers due at 2026-11-24 01:00:00 UTC was missed.
-
-    When: 2026-11-24 01:02:17 UTC
-    Scope: customers
-    Schedule: daily
-    Run: daily.20261124T010000Z.customers
-    Was due: 2026-11-24 01:00:00 UTC
-    Reason: nothing could start it within 21600 s of its slot
-
-    What to do: Find out why nothing ran then (a disabled rule, a failing dispatcher, an outage). If the next slot is far, start the backup now.
-      logisedge-backup run --scope customers --wait
-
-    (alert missed.daily.20261124T010000Z.customers)
-    --- SMS
-    LogisEdge backup MISSED 11-24 01:02Z: The backup of customers due at 2026-11-24 01:00:00 UTC was missed.
     ");
 }
 
@@ -302,12 +275,12 @@ fn the_same_event_gives_the_same_id_whenever_it_is_told() {
     let later = at("2026-11-25T00:00:00Z");
     let first = Alert::run_failed(&failed, at(NOW));
     assert_eq!(Alert::run_failed(&failed, later).id, first.id);
-    assert_ne!(Alert::missed(&failed, at(NOW)).id, first.id);
+    assert_ne!(Alert::skipped(&failed, at(NOW)).id, first.id);
     let manual = Run {
         cause: Cause::Operator { schedule: None },
         ..failed
     };
-    assert_eq!(Alert::missed(&manual, later).schedule, None);
+    assert_eq!(Alert::skipped(&manual, later).schedule, None);
 }
 
 #[test]
@@ -320,6 +293,7 @@ fn what_nobody_may_turn_off_is_always_wanted() {
     };
     for kind in [
         AlertKind::Missed,
+        AlertKind::Late,
         AlertKind::DeadLetter,
         AlertKind::StorageFull,
     ] {
@@ -348,7 +322,7 @@ proptest! {
         for alert in [
             Alert::run_failed(&failed, at(NOW)),
             Alert::skipped(&failed, at(NOW)),
-            Alert::missed(&failed, at(NOW)),
+            Alert::late(&failed, Limit::Finish, at(NOW)),
             Alert::storage_full(&failed, &reason, at(NOW)),
             Alert::dead_letter("id", "queue", &reason, at(NOW)),
         ] {

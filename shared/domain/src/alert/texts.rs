@@ -110,6 +110,7 @@ impl Alert {
             AlertKind::Failure => "backup FAILED",
             AlertKind::Skipped => "backup skipped",
             AlertKind::Missed => "backup MISSED",
+            AlertKind::Late => "backup LATE",
             AlertKind::Finding => "verification FINDING",
             AlertKind::CleanUp => "clean-up",
             AlertKind::StorageFull => "storage FULL",

@@ -19,6 +19,11 @@ pub(super) fn local(zone: Tz, at: Instant) -> Option<NaiveDateTime> {
     at.naive_utc().checked_add_offset(offset)
 }
 
+/// The date that the zone's clock shows at an instant.
+pub(crate) fn local_date(zone: Tz, at: Instant) -> Option<NaiveDate> {
+    Some(local(zone, at)?.date())
+}
+
 /// The instants of some local times of one date, strictly increasing.
 pub(super) fn instants(zone: Tz, date: NaiveDate, times: &[NaiveTime]) -> Vec<Instant> {
     let mut instants: Vec<Instant> = if is_plain(zone, date) {
@@ -54,7 +59,7 @@ pub(super) fn is_plain(zone: Tz, date: NaiveDate) -> bool {
 }
 
 /// The earliest instant at which the zone's clock shows `wanted` or later.
-pub(super) fn instant(zone: Tz, wanted: NaiveDateTime) -> Option<Instant> {
+pub(crate) fn instant(zone: Tz, wanted: NaiveDateTime) -> Option<Instant> {
     match zone.from_local_datetime(&wanted) {
         LocalResult::Single(at) => Some(at.to_utc()),
         LocalResult::Ambiguous(first, _) => Some(first.to_utc()),

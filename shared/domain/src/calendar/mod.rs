@@ -24,7 +24,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 pub use cron::{Cron, CronError};
-pub(crate) use days::days_in_month;
+pub(crate) use days::{days_in_month, instant as instant_of, local_date};
 pub use event_bridge::{EventBridgeError, from_event_bridge, is_event_bridge};
 
 use crate::Instant;

@@ -1,8 +1,8 @@
 //! The configuration: its values, and the TOML file that they come from.
 //!
 //! `parse.rs` turns the file into values through `reader.rs`, which notes every problem with its
-//! place; `sources.rs`, `locations.rs`, `scopes.rs`, `schedules.rs` and `keep.rs` read one kind of
-//! section each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
+//! place; `sources.rs`, `locations.rs`, `scopes.rs`, `schedules.rs`, `times.rs` and `keep.rs` read one kind
+//! of section, or a part of one, each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
 //! configurations apart. `example.toml` is the documentation of the file's form.
 
 mod default;
@@ -19,6 +19,7 @@ mod scopes;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod times;
 mod values;
 
 use std::collections::BTreeMap;
@@ -30,8 +31,8 @@ pub use diff::{Change, ChangeKind, diff};
 pub use keep::{KEEP_DAYS, KEEP_SEED};
 pub use parse::{CONFIG_BYTES_MAX, CONFIG_VERSION};
 pub use problem::{ConfigProblem, ConfigProblems};
-pub use schedules::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN};
 pub use sources::{CONNECTIONS, POSTGRESQL_PORT};
+pub use times::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN, SKIP_DATES_MAX};
 
 use crate::id::{LocationName, ScopeName, SourceName};
 use crate::schedule::Schedule;

@@ -13,8 +13,8 @@ use crate::id::{LocationName, ScheduleName, ScopeName, SourceName};
 /// The version of the file's form that this program reads.
 pub const CONFIG_VERSION: u32 = 1;
 
-/// Largest configuration file that is read, in bytes.
-pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+/// Largest configuration file that is read, in bytes: ten thousand schedules fit several times.
+pub const CONFIG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Config {
     /// Reads a configuration file. `file_name` is only named in problems.

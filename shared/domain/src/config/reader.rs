@@ -210,6 +210,19 @@ impl<'r, 'a> Section<'r, 'a> {
         Some(items)
     }
 
+    /// A list of values whose types the caller tells apart; one alone counts as a list of one.
+    pub(super) fn list(&self, key: &'static str) -> Option<Vec<Placed<&'r DeValue<'a>>>> {
+        let value = self.value(key)?;
+        Some(match value.get_ref() {
+            DeValue::Array(items) => {
+                let placed =
+                    |item: &'r Spanned<DeValue<'a>>| self.placed(key, item, item.get_ref());
+                items.iter().map(placed).collect()
+            }
+            one => vec![self.placed(key, value, one)],
+        })
+    }
+
     /// A value whose type the caller tells apart.
     pub(super) fn any(&self, key: &'static str) -> Option<Placed<&'r DeValue<'a>>> {
         let value = self.value(key)?;

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::keep;
 use super::problem::suggestion;
 use super::reader::{Placed, Section};
+use super::times;
 use super::values::{duration_seconds, time_of_day, word, zone};
 use crate::calendar::{
     Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay, from_event_bridge, is_event_bridge,
@@ -17,15 +18,6 @@ use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::schedule::{AlertPolicy, Schedule};
 use crate::snapshot::Kind;
-
-/// How late a missed slot may still start where nothing is said: 6 hours.
-pub const CATCH_UP_SECONDS: u64 = 6 * 3600;
-
-/// The shortest window: the dispatcher looks once a minute and may be delayed for a few.
-pub const CATCH_UP_SECONDS_MIN: u64 = 5 * 60;
-
-/// The longest window: 31 days.
-pub const CATCH_UP_SECONDS_MAX: u64 = 31 * 24 * 3600;
 
 const KINDS: [(&str, Kind); 3] = [
     ("full", Kind::Full),
@@ -54,12 +46,17 @@ pub(super) fn read(
     let retention = keep::of_schedule(&section);
     let alerts = alerts(&section);
     let enabled = section.boolean("enabled");
-    let catch_up_seconds = catch_up(&section);
+    let zone = own_zone.unwrap_or(known.zone);
+    let catch_up_seconds = times::catch_up(&section);
+    let limits = times::limits(&section);
+    let pause_until = times::pause_until(&section, zone);
+    let skip_dates = times::skip_dates(&section);
     section.finish();
+    let (start_within_seconds, finish_within_seconds) = limits?;
     Some(Schedule {
         name: name?,
         calendar: calendar?,
-        zone: own_zone.unwrap_or(known.zone),
+        zone,
         kind: kind?,
         full: full?,
         scopes: scopes?,
@@ -68,6 +65,10 @@ pub(super) fn read(
         alerts,
         enabled: enabled.unwrap_or(true),
         catch_up_seconds: catch_up_seconds?,
+        start_within_seconds,
+        finish_within_seconds,
+        pause_until: pause_until?,
+        skip_dates: skip_dates?,
     })
 }
 
@@ -356,23 +357,4 @@ fn alerts(section: &Section<'_, '_>) -> AlertPolicy {
         alerts.finish();
     }
     policy
-}
-
-fn catch_up(section: &Section<'_, '_>) -> Option<u64> {
-    if !section.has("catch_up") {
-        return Some(CATCH_UP_SECONDS);
-    }
-    let text = section.text("catch_up")?;
-    let bounds = CATCH_UP_SECONDS_MIN..=CATCH_UP_SECONDS_MAX;
-    let seconds = duration_seconds(text.value).filter(|seconds| bounds.contains(seconds));
-    if seconds.is_none() {
-        text.problem(
-            section.reader,
-            format!(
-                "{:?} is no duration from \"5 minutes\" to \"31 days\"; for example \"6h\"",
-                text.value
-            ),
-        );
-    }
-    seconds
 }

@@ -113,6 +113,58 @@ fn kinds_and_when_a_full_is_due_instead() {
 }
 
 #[test]
+fn limits_pauses_and_skipped_dates() {
+    let zone = "time_zone = \"Europe/Berlin\"";
+    let read = |lines: &str| {
+        parse(&schedule_with(&format!("{zone}\n{lines}")))
+            .schedules
+            .remove(0)
+    };
+    let limited = read("start_within = \"30 minutes\"\nfinish_within = \"4h\"");
+    assert_eq!(limited.start_within_seconds, Some(1800));
+    assert_eq!(limited.finish_within_seconds, Some(4 * 3600));
+    for (text, expected) in [
+        ("\"2027-01-07\"", "2027-01-06T23:00:00Z"),
+        ("2027-01-07", "2027-01-06T23:00:00Z"),
+        ("\"2027-07-07T06:30\"", "2027-07-07T04:30:00Z"),
+        ("2027-07-07 06:30:00", "2027-07-07T04:30:00Z"),
+        ("\"2027-07-07T06:30:00-03:00\"", "2027-07-07T09:30:00Z"),
+        ("2027-07-07T06:30:00Z", "2027-07-07T06:30:00Z"),
+        // The clock skips it.
+        ("\"2027-03-28T02:30\"", "2027-03-28T01:00:00Z"),
+    ] {
+        let paused = read(&format!("pause_until = {text}"));
+        assert_eq!(
+            paused.pause_until,
+            Some(crate::samples::at(expected)),
+            "{text}"
+        );
+    }
+    let skipping = read("skip_dates = [\"2026-12-25\", 2026-12-26, \"2026-12-25\"]");
+    let dates = ["2026-12-25", "2026-12-26"].map(|date| date.parse().unwrap());
+    assert_eq!(skipping.skip_dates, dates.into());
+    assert_eq!(read("skip_dates = \"2026-12-25\"").skip_dates.len(), 1);
+
+    assert_snapshot!(problems(&schedule_with(
+        "start_within = \"1 minute\"\nfinish_within = 4\npause_until = \"soon\"\n\
+         skip_dates = [\"12-25\", 2026-12-25T00:00:00Z]"
+    )), @r#"
+    logisedge.toml:14:16: schedules.s.start_within: "1 minute" is no duration from "5 minutes" to "31 days"; for example "6h"
+    logisedge.toml:15:17: schedules.s.finish_within: must be a text in quotes; found integer
+    logisedge.toml:16:15: schedules.s.pause_until: must be a date such as "2027-01-07", a local time such as "2027-01-07T06:00", or one with its offset such as "2027-01-07T06:00:00Z"
+    logisedge.toml:17:15: schedules.s.skip_dates: must be dates such as "2026-12-25"
+    logisedge.toml:17:24: schedules.s.skip_dates: must be dates such as "2026-12-25"
+    "#);
+    assert_snapshot!(problems(&schedule_with(
+        "start_within = \"2h\"\nfinish_within = \"2 hours\""
+    )), @"logisedge.toml:15:17: schedules.s.finish_within: must be longer than start_within: both are counted from the slot");
+    let many: Vec<String> = (0..=SKIP_DATES_MAX)
+        .map(|n| format!("{}-01-01", 2027 + n))
+        .collect();
+    assert_snapshot!(problems(&schedule_with(&format!("skip_dates = {many:?}"))), @"logisedge.toml:14:14: schedules.s.skip_dates: holds more than 400 dates: take out those that are past");
+}
+
+#[test]
 fn what_is_left_out_has_the_documented_defaults() {
     let text = format!(
         "{BASE}[schedules.daily]\nevery = \"day\"\nat = 02:00:00\nscopes = [\"full-database\"]\n\
@@ -126,6 +178,15 @@ fn what_is_left_out_has_the_documented_defaults() {
     assert_eq!(schedule.catch_up_seconds, 6 * 3600);
     assert_eq!(schedule.alerts, crate::schedule::AlertPolicy::default());
     assert!(schedule.enabled);
+    assert_eq!(
+        (
+            schedule.start_within_seconds,
+            schedule.finish_within_seconds
+        ),
+        (None, None)
+    );
+    assert_eq!(schedule.pause_until, None);
+    assert!(schedule.skip_dates.is_empty());
     let week = Retention {
         keep_days: Some(KEEP_DAYS),
         ..Retention::default()

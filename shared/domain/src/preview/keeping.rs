@@ -207,9 +207,7 @@ fn slots<'s>(
         if !schedule.enabled || !schedule.scopes.contains(scope) {
             continue;
         }
-        let due = schedule
-            .calendar
-            .slots_between(schedule.zone, assumptions.now, end);
+        let due = schedule.slots_between(assumptions.now, end);
         slots.extend(due.take(RUNS_MAX + 1).map(|slot| (slot, *schedule)));
         if slots.len() > RUNS_MAX {
             return Err(PreviewError::Runs {

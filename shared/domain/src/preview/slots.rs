@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::Instant;
-use crate::schedule::Schedule;
+use crate::schedule::{Gap, Schedule};
 
 /// A run to come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -12,7 +12,7 @@ pub struct SlotPreview {
     pub slot: Instant,
     /// The same on the clock of the schedule's zone: `Wed 2026-11-25 02:00 CET`.
     pub local: String,
-    /// What a change of the clocks or a short month does to it.
+    /// What a change of the clocks or a short month does to it, and what takes out slots before it.
     pub notes: Vec<String>,
 }
 
@@ -22,8 +22,9 @@ pub fn preview_slots(schedule: &Schedule, after: Instant, count: usize) -> Vec<S
     let (calendar, zone) = (&schedule.calendar, schedule.zone);
     let mut before = after;
     let next = std::iter::from_fn(|| {
-        let slot = calendar.next_after(zone, before)?;
-        let notes = calendar.notes(zone, slot, Some(before));
+        let slot = schedule.next_slot_after(before)?;
+        let mut notes = calendar.notes(zone, slot, Some(before));
+        notes.extend(taken_out(schedule, before, slot));
         before = slot;
         let local = slot.with_timezone(&zone).format("%a %Y-%m-%d %H:%M %Z");
         Some(SlotPreview {
@@ -33,4 +34,21 @@ pub fn preview_slots(schedule: &Schedule, after: Instant, count: usize) -> Vec<S
         })
     });
     next.take(count).collect()
+}
+
+/// What takes out slots between two.
+fn taken_out(schedule: &Schedule, before: Instant, slot: Instant) -> Option<String> {
+    let gaps = schedule.gaps_between(before, slot).into_iter();
+    let gaps: Vec<String> = gaps
+        .map(|gap| match gap {
+            Gap::Pause(until) => format!(
+                "paused until {}",
+                until
+                    .with_timezone(&schedule.zone)
+                    .format("%Y-%m-%d %H:%M %Z")
+            ),
+            Gap::Date(date) => format!("none on {date}"),
+        })
+        .collect();
+    (!gaps.is_empty()).then(|| gaps.join(", "))
 }

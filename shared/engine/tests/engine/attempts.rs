@@ -344,6 +344,8 @@ async fn an_attempt_whose_chain_exists_already_is_tried_again_later() {
     assert_eq!(world.objects().await, taken, "it is left alone");
 
     std::fs::remove_dir_all(world.location().join("items")).unwrap();
+    let due = world.run(&id).await.retry_at.unwrap();
+    tick(&world.catalog, due).await.unwrap();
     let again = world.attempt(&id).await;
     assert!(matches!(again, Attempted::Succeeded(_)), "{again:?}");
 }

@@ -26,10 +26,20 @@ const STEPS: usize = 24;
 const TIME_MAX: Duration = Duration::from_secs(22);
 
 /// Numbers that look random and repeat for the same seed (splitmix64).
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// Of the seed that is asked for, or of another one every time; it is printed.
+    pub(crate) fn seeded() -> Self {
+        let seed = std::env::var("LOGISEDGE_TEST_SEED").map_or_else(
+            |_| u64::from(std::process::id()),
+            |seed| seed.parse().expect("LOGISEDGE_TEST_SEED is a number"),
+        );
+        println!("LOGISEDGE_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -37,7 +47,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
@@ -302,16 +312,12 @@ fn restic(chain: &Path, arguments: &[&str]) -> String {
 }
 
 async fn history(database: Changing) {
-    let seed = std::env::var("LOGISEDGE_TEST_SEED").map_or_else(
-        |_| u64::from(std::process::id()),
-        |seed| seed.parse().expect("LOGISEDGE_TEST_SEED is a number"),
-    );
-    println!("LOGISEDGE_TEST_SEED={seed}");
+    let random = Random::seeded();
     let world = World::with("keep = { last = 3 }").await;
     let mut history = History {
         world,
         database,
-        random: Random(seed),
+        random,
         states: BTreeMap::new(),
         told: Vec::new(),
     };

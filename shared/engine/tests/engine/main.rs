@@ -15,6 +15,8 @@ mod restoring;
 mod server;
 mod skipping;
 mod takeovers;
+mod timing;
 mod under_load;
 mod verifying;
 mod world;
+mod year;

@@ -1,0 +1,130 @@
+//! How late a schedule's runs may be, and when it has none.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono_tz::Tz;
+use toml::de::DeValue;
+
+use super::reader::{Placed, Section};
+use super::values::duration_seconds;
+use crate::Instant;
+use crate::calendar::instant_of;
+
+/// How late a missed slot may still start where nothing is said: 6 hours.
+pub const CATCH_UP_SECONDS: u64 = 6 * 3600;
+
+/// The shortest window and limit: the dispatcher looks once a minute and may be delayed for a few.
+pub const CATCH_UP_SECONDS_MIN: u64 = 5 * 60;
+
+/// The longest window and limit: 31 days.
+pub const CATCH_UP_SECONDS_MAX: u64 = 31 * 24 * 3600;
+
+/// Dates that a schedule may skip. Each has to be looked at when its next slot is looked for.
+pub const SKIP_DATES_MAX: usize = 400;
+
+pub(super) fn catch_up(section: &Section<'_, '_>) -> Option<u64> {
+    match section.has("catch_up") {
+        true => within(section, "catch_up"),
+        false => Some(CATCH_UP_SECONDS),
+    }
+}
+
+/// `start_within` and `finish_within`; none if one of them cannot be read.
+pub(super) fn limits(section: &Section<'_, '_>) -> Option<(Option<u64>, Option<u64>)> {
+    let [start, finish] = ["start_within", "finish_within"].map(|key| match section.has(key) {
+        true => within(section, key).map(Some),
+        false => Some(None),
+    });
+    let (start, finish) = (start?, finish?);
+    if let (Some(start), Some(finish)) = (start, finish)
+        && finish <= start
+    {
+        section.refuse(
+            "finish_within",
+            "must be longer than start_within: both are counted from the slot",
+        );
+        return None;
+    }
+    Some((start, finish))
+}
+
+fn within(section: &Section<'_, '_>, key: &'static str) -> Option<u64> {
+    let text = section.text(key)?;
+    let bounds = CATCH_UP_SECONDS_MIN..=CATCH_UP_SECONDS_MAX;
+    let seconds = duration_seconds(text.value).filter(|seconds| bounds.contains(seconds));
+    if seconds.is_none() {
+        text.problem(
+            section.reader,
+            format!(
+                "{:?} is no duration from \"5 minutes\" to \"31 days\"; for example \"6h\"",
+                text.value
+            ),
+        );
+    }
+    seconds
+}
+
+/// A date (from its first instant), a local time, or one with its offset. The outer option: whether it
+/// could be read.
+pub(super) fn pause_until(section: &Section<'_, '_>, zone: Tz) -> Option<Option<Instant>> {
+    if !section.has("pause_until") {
+        return Some(None);
+    }
+    let value = section.any("pause_until")?;
+    let until = written(value.value).and_then(|text| instant(&text, zone));
+    if until.is_none() {
+        value.problem(
+            section.reader,
+            "must be a date such as \"2027-01-07\", a local time such as \"2027-01-07T06:00\", or one \
+             with its offset such as \"2027-01-07T06:00:00Z\"",
+        );
+    }
+    until.map(Some)
+}
+
+fn instant(text: &str, zone: Tz) -> Option<Instant> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Some(at.to_utc());
+    }
+    let local = match text.parse::<NaiveDate>() {
+        Ok(date) => date.and_time(chrono::NaiveTime::MIN),
+        Err(_) => ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?,
+    };
+    instant_of(zone, local)
+}
+
+/// None if one of them cannot be read.
+pub(super) fn skip_dates(section: &Section<'_, '_>) -> Option<BTreeSet<NaiveDate>> {
+    if !section.has("skip_dates") {
+        return Some(BTreeSet::new());
+    }
+    let values = section.list("skip_dates")?;
+    if values.len() > SKIP_DATES_MAX {
+        section.refuse(
+            "skip_dates",
+            &format!("holds more than {SKIP_DATES_MAX} dates: take out those that are past"),
+        );
+        return None;
+    }
+    let date = |value: &Placed<&DeValue<'_>>| {
+        let date = written(value.value).and_then(|text| text.parse::<NaiveDate>().ok());
+        if date.is_none() {
+            value.problem(section.reader, "must be dates such as \"2026-12-25\"");
+        }
+        date
+    };
+    let dates: Vec<Option<NaiveDate>> = values.iter().map(date).collect();
+    dates.into_iter().collect()
+}
+
+/// A text, or what TOML reads as a time of its own.
+fn written(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Datetime(stamp) => Some(stamp.to_string().replace(' ', "T")),
+        _ => None,
+    }
+}

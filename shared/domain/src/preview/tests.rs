@@ -71,6 +71,25 @@ fn the_next_runs_with_what_the_clocks_do() {
     ");
 }
 
+#[test]
+fn the_next_runs_without_those_of_a_pause_and_of_skipped_dates() {
+    let mut paused = schedule();
+    paused.pause_until = Some(at("2026-12-23T23:00:00Z"));
+    paused.skip_dates = ["2026-12-25", "2026-12-26", "2026-12-29"]
+        .map(|date| date.parse().unwrap())
+        .into();
+    let shown = preview_slots(&paused, at("2026-12-01T12:00:00Z"), 4);
+    let lines = shown
+        .iter()
+        .map(|run| format!("{} | {}", run.local, run.notes.join("; ")));
+    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    Thu 2026-12-24 02:00 CET | paused until 2026-12-24 00:00 CET
+    Sun 2026-12-27 02:00 CET | none on 2026-12-25, none on 2026-12-26
+    Mon 2026-12-28 02:00 CET | 
+    Wed 2026-12-30 02:00 CET | none on 2026-12-29
+    ");
+}
+
 /// Daily at 01:00 UTC from 1 January 2026 on, kept as `setup` writes it.
 #[test]
 fn a_year_of_the_seeds_rotation() {

@@ -9,6 +9,7 @@ mod doubles;
 mod dying;
 mod histories;
 mod kinds;
+mod many;
 mod pruning;
 mod pruning_chains;
 mod restoring;

@@ -65,7 +65,6 @@ TARGETS = [
     Target("a function's zip", 5.0, "MB", largest("lambda", "zip_mb")),
     Target("a function's cold start", 12.0, "ms", largest("lambda", "cold_start_ms")),
     Target("a tick's requests, 10 due among 10,000 against among 10", 1.0, "", ratio("ticks", "10 of 10000", "10 of 10", "catalog_requests")),
-    Target("… its read units", 1.0, "", ratio("ticks", "10 of 10000", "10 of 10", "read_units")),
     Target("… its write units", 1.0, "", ratio("ticks", "10 of 10000", "10 of 10", "write_units")),
     Target("… nothing due, its requests", 1.0, "", ratio("ticks", "0 of 10000", "0 of 10", "catalog_requests")),
     Target("… 1,000 due at once, requests for each", 1.01, "", lambda rows: number(rows, "ticks", "1000 of 10000", "requests_each")),

@@ -73,7 +73,7 @@ impl Alert {
         };
         let command = match &scope {
             Some(scope) => format!("logisedge-backup run --scope {scope} --wait"),
-            None => format!("logisedge-backup run {schedule} --wait"),
+            None => format!("logisedge-backup run {schedule} --force --wait"),
         };
         Some(Self {
             id: format!("missed.{schedule}.{}", compact(*last)),
@@ -247,7 +247,7 @@ mod tests {
         Reason: nothing could start it within 6 h 00 m of its slot
 
         What to do: Find out why nothing ran then (a disabled rule, a failing dispatcher, an outage). If the next slot is far, start the backup now.
-          logisedge-backup run daily --wait
+          logisedge-backup run daily --force --wait
 
         (alert missed.daily.20261124T010000Z)
         --- SMS

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod plan;
 pub mod presets;
 pub mod preview;
+pub mod prices;
 pub mod requests;
 pub mod retention;
 pub mod retry;

@@ -6,9 +6,9 @@ use logisedge_domain::config::Config;
 use logisedge_domain::format;
 use logisedge_domain::id::ScopeName;
 use logisedge_domain::preview::{
-    Assumptions, ClassCost, Dropped, KeepingPreview, MonthCost, PRICES_AS_OF, PRICES_PAGE, Sizes,
-    State, preview_keeping,
+    Assumptions, ClassCost, Dropped, KeepingPreview, MonthCost, Sizes, State, preview_keeping,
 };
+use logisedge_domain::prices::{PRICES_AS_OF, PRICES_PAGE};
 use logisedge_domain::retention::Rules;
 use logisedge_domain::schedule::Schedule;
 use logisedge_domain::snapshot::SnapshotRecord;

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::chains::Piece;
 use super::keeping::Assumptions;
-use super::prices::{CLASSES, GIGABYTE, StorageClass};
 use crate::Instant;
+use crate::prices::{CLASSES, GIGABYTE, StorageClass};
 
 /// One calendar month, or what of it lies inside the preview, in S3 STANDARD.
 #[derive(Debug, Clone, PartialEq, Serialize)]

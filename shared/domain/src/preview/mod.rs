@@ -2,12 +2,11 @@
 //!
 //! `slots.rs` lists runs to come; `keeping.rs` plays runs and prunes day by day; `chains.rs` knows
 //! which bytes of a chain its snapshots need; `costs.rs` puts a price on what is left, from the
-//! table in `prices.rs`. All of it is arithmetic on values, with the present as an argument.
+//! table in [`crate::prices`]. All of it is arithmetic on values, with the present as an argument.
 
 mod chains;
 mod costs;
 mod keeping;
-mod prices;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -17,5 +16,4 @@ pub use keeping::{
     Assumptions, Dropped, KeepingPreview, PreviewError, RUNS_MAX, Sizes, SnapshotPreview, State,
     preview_keeping,
 };
-pub use prices::{CLASSES, PRICES_AS_OF, PRICES_PAGE, StorageClass};
 pub use slots::{SlotPreview, preview_slots};

@@ -1,33 +1,20 @@
-//! What storing and rewriting cost: the arithmetic that decides whether a pack is written anew.
+//! What storing and rewriting cost: the arithmetic that decides whether a pack is written anew. The
+//! prices are those of [`logisedge_domain::prices`].
 
 use chrono::TimeDelta;
+use logisedge_domain::prices::{CLASSES, LAMBDA_GB_SECOND};
 use serde::Serialize;
-
-/// USD for a GB stored in S3 Standard for a month, the first 50 TB, us-east-1.
-/// <https://aws.amazon.com/s3/pricing/>, read on 25 November 2026.
-pub(super) const S3_GB_MONTH_USD: f64 = 0.023;
-/// USD for a PUT, the same page and day.
-pub(super) const S3_PUT_USD: f64 = 0.005 / 1000.0;
-/// USD for a GET, the same page and day. A DELETE costs nothing.
-pub(super) const S3_GET_USD: f64 = 0.0004 / 1000.0;
-/// USD for a GB of a function's memory for a second, arm64, us-east-1.
-/// <https://aws.amazon.com/lambda/pricing/>, read on 25 November 2026.
-pub(super) const LAMBDA_GB_SECOND_USD: f64 = 0.000_013_333_4;
 
 /// Memory of the function that rewrites, in GB, and the bytes that it reads a second: on the safe
 /// side of what S3 gives one function.
 const LAMBDA_GB: f64 = 1.0;
 const LAMBDA_BYTES_A_SECOND: f64 = 40e6;
 
-const GB: f64 = 1e9;
-/// Days of a month as S3's prices mean it, on average.
-const MONTH_DAYS: f64 = 365.25 / 12.0;
-
 /// What storing and asking costs at a location.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prices {
-    /// USD for a GB a month.
-    pub gb_month_usd: f64,
+    /// USD for a byte kept for a day.
+    pub byte_day_usd: f64,
     /// USD for writing an object.
     pub put_usd: f64,
     /// USD for reading an object.
@@ -41,11 +28,12 @@ pub struct Prices {
 impl Prices {
     /// Those of S3 Standard with a versioned bucket.
     pub fn s3(grace_days: u32) -> Self {
+        let standard = &CLASSES[0];
         Self {
-            gb_month_usd: S3_GB_MONTH_USD,
-            put_usd: S3_PUT_USD,
-            get_usd: S3_GET_USD,
-            byte_usd: LAMBDA_GB_SECOND_USD * LAMBDA_GB / LAMBDA_BYTES_A_SECOND,
+            byte_day_usd: standard.byte_day(),
+            put_usd: standard.thousand_puts / 1000.0,
+            get_usd: standard.thousand_gets / 1000.0,
+            byte_usd: LAMBDA_GB_SECOND * LAMBDA_GB / LAMBDA_BYTES_A_SECOND,
             grace_days,
         }
     }
@@ -67,13 +55,12 @@ impl Prices {
     /// stored for the remaining time and then, as an old version, for the grace days. The difference
     /// is `(bytes - needed) x remaining - needed x grace`.
     pub fn weigh(&self, bytes: u64, needed: u64, remaining: TimeDelta, pack_bytes: u64) -> Saving {
-        let byte_day_usd = self.gb_month_usd / MONTH_DAYS / GB;
         let days = remaining.num_seconds().max(0) as f64 / 86_400.0;
         let freed = bytes.saturating_sub(needed) as f64;
         let packs_written = needed as f64 / pack_bytes.max(1) as f64;
         Saving {
-            storage_usd: freed * days * byte_day_usd,
-            grace_usd: needed as f64 * f64::from(self.grace_days) * byte_day_usd,
+            storage_usd: freed * days * self.byte_day_usd,
+            grace_usd: needed as f64 * f64::from(self.grace_days) * self.byte_day_usd,
             requests_usd: self.get_usd + self.put_usd * packs_written,
             compute_usd: bytes as f64 * self.byte_usd,
             days,
@@ -131,7 +118,7 @@ mod tests {
     fn the_sum_is_the_one_that_paper_gives() {
         // 16 MB of which 4 are needed, for 60 days, with 14 of grace.
         let saving = Prices::s3(14).weigh(16_000_000, 4_000_000, TimeDelta::days(60), PACK);
-        let byte_day = 0.023 / 30.4375 / 1e9;
+        let byte_day = 0.023 / 30.4375 / (1u64 << 30) as f64;
         let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
         assert!(near(saving.storage_usd, 12e6 * 60.0 * byte_day));
         assert!(near(saving.grace_usd, 4e6 * 14.0 * byte_day));

@@ -1,4 +1,5 @@
-//! What S3 asks for storage and requests: the one table of prices.
+//! What AWS asks for storage, requests and a function's time: the one table of prices, from which
+//! previews, prunes and thaws reckon.
 //!
 //! List prices of us-east-1 in USD, as of [`PRICES_AS_OF`], from [`PRICES_PAGE`]; the first 50 TB of
 //! a month. Other regions cost up to two thirds more. Look them up before you rely on them.
@@ -12,7 +13,14 @@ pub const PRICES_AS_OF: &str = "November 2026, us-east-1, list prices";
 pub const PRICES_PAGE: &str = "https://aws.amazon.com/s3/pricing/";
 
 /// What S3 counts as a gigabyte.
-pub(super) const GIGABYTE: f64 = (1u64 << 30) as f64;
+pub const GIGABYTE: f64 = (1u64 << 30) as f64;
+
+/// Days of a month as S3's prices mean it, on average.
+pub const MONTH_DAYS: f64 = 365.25 / 12.0;
+
+/// USD for a GB of a function's memory for a second on arm64, the first 6 billion of a month:
+/// <https://aws.amazon.com/lambda/pricing/>.
+pub const LAMBDA_GB_SECOND: f64 = 0.000_013_333_4;
 
 /// A storage class and its prices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -33,8 +41,20 @@ pub struct StorageClass {
     pub archived: bool,
 }
 
+impl StorageClass {
+    /// The class that S3's API calls so.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        CLASSES.iter().find(|class| class.name == name)
+    }
+
+    /// USD for a byte kept for a day.
+    pub fn byte_day(&self) -> f64 {
+        self.gigabyte_month / MONTH_DAYS / GIGABYTE
+    }
+}
+
 /// The classes, STANDARD first. Reads of the archived ones are at the standard retrieval speed.
-pub const CLASSES: [StorageClass; 5] = [
+pub static CLASSES: [StorageClass; 5] = [
     StorageClass {
         name: "STANDARD",
         gigabyte_month: 0.023,

@@ -89,6 +89,45 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// List what prune deleted and the bucket still keeps, or bring one of it back and hold it.
+    Undelete {
+        /// The snapshot's id, or enough of its beginning; lists all that can be brought back if none.
+        snapshot: Option<String>,
+        /// Only of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+        /// Print what would come back, and change nothing.
+        #[arg(long, requires = "snapshot")]
+        dry_run: bool,
+        /// Why it is held afterwards, without which the next prune would delete it again.
+        #[arg(long, default_value = "brought back")]
+        reason: String,
+        /// Who holds it; the login name if left out.
+        #[arg(long, env = "USER", default_value = "an operator")]
+        by: String,
+    },
+    /// Keep a snapshot whatever retention says, until it is released.
+    Hold {
+        /// The snapshot's id, or enough of its beginning, or `latest`.
+        snapshot: String,
+        /// With `latest`: of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who holds it; the login name if left out.
+        #[arg(long, env = "USER", default_value = "an operator")]
+        by: String,
+    },
+    /// End a snapshot's hold: retention decides again.
+    Release {
+        /// The snapshot's id, or enough of its beginning, or `latest`.
+        snapshot: String,
+        /// With `latest`: of this scope.
+        #[arg(long)]
+        scope: Option<ScopeName>,
+    },
     /// Restore a snapshot and compare what arrived with what the source held.
     Restore(Restore),
     /// See when schedules will run.

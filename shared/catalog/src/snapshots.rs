@@ -1,13 +1,13 @@
-//! Snapshots: recording and listing them, holding them while they are read, and forgetting them.
+//! Snapshots: recording and listing them, holding them, also while they are read, and forgetting them.
 //!
-//! Prune and readers exclude each other on the snapshot's own item: a snapshot that is held cannot
-//! be marked for deletion, and a marked one cannot be held.
+//! Prune and those who hold or read a snapshot exclude each other on its own item: one that is held or
+//! in use cannot be marked for deletion, and a marked one cannot be held.
 
 use std::collections::BTreeSet;
 
 use logisedge_domain::Instant;
 use logisedge_domain::id::{ScopeName, SnapshotId};
-use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::snapshot::{Hold, SnapshotRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, KeyCondition, Write, typed};
@@ -48,6 +48,7 @@ pub(crate) mod path {
     pub(crate) const VERIFIED_AT: &str = "body.verified_at";
     pub(crate) const FINDINGS: &str = "body.findings";
     pub(crate) const DELETING_SINCE: &str = "body.deleting_since";
+    pub(crate) const HOLD: &str = "body.hold";
 }
 
 pub(crate) fn snapshot_object(id: &SnapshotId) -> String {
@@ -118,6 +119,33 @@ impl Catalog {
             .transact("record", &snapshot_object(&record.id), writes)
             .await?;
         Ok(outcome.is_done())
+    }
+
+    /// Records a snapshot that was brought back, also where its deletion was begun. False, and nothing
+    /// changes, if it is recorded and not being deleted. `Fenced` if nobody holds the scope's lease for
+    /// it ([`Self::begin_exclusive`]).
+    pub async fn put_undeleted(
+        &self,
+        record: &SnapshotRecord,
+        now: Instant,
+    ) -> Result<bool, CatalogError> {
+        let object = snapshot_object(&record.id);
+        let Write::Put(item, _) = new_snapshot("record", record)? else {
+            return Ok(false);
+        };
+        let free = Expression::new().either(|e| e.absent(), |e| e.has(path::DELETING_SINCE));
+        let leased = Expression::leased_exclusively(now);
+        let writes = vec![
+            Write::Put(item, free),
+            Write::Check(Key::lease(&record.scope), leased),
+        ];
+        match self.transact("record", &object, writes).await? {
+            Outcome::Done => Ok(true),
+            Outcome::Refused(which) if which.get(1) == Some(&true) => {
+                Err(CatalogError::fenced("record", object))
+            }
+            Outcome::Refused(_) => Ok(false),
+        }
     }
 
     /// Takes a snapshot back that an attempt wrote and may not commit: it is recorded as being deleted,
@@ -193,8 +221,39 @@ impl Catalog {
         Ok(())
     }
 
+    /// Holds a snapshot until [`Self::release_hold`]. False, and nothing changes, if it is not
+    /// recorded, is being deleted, or is held already.
+    pub async fn hold_snapshot(
+        &self,
+        scope: &ScopeName,
+        id: &SnapshotId,
+        hold: &Hold,
+    ) -> Result<bool, CatalogError> {
+        let object = snapshot_object(id);
+        let hold = typed(hold).map_err(|e| CatalogError::corrupt("hold", &object, e))?;
+        let update = Expression::new()
+            .exists()
+            .lacks(path::DELETING_SINCE)
+            .lacks(path::HOLD)
+            .set(path::HOLD, hold);
+        let writes = vec![Write::Update(Key::snapshot(scope, id), update)];
+        Ok(self.transact("hold", &object, writes).await?.is_done())
+    }
+
+    /// Ends a snapshot's hold. False if it is not recorded; one that is not held is no error.
+    pub async fn release_hold(
+        &self,
+        scope: &ScopeName,
+        id: &SnapshotId,
+    ) -> Result<bool, CatalogError> {
+        let update = Expression::new().exists().remove(path::HOLD);
+        let writes = vec![Write::Update(Key::snapshot(scope, id), update)];
+        let outcome = self.transact("release", &snapshot_object(id), writes).await;
+        Ok(outcome?.is_done())
+    }
+
     /// Marks a snapshot before its first byte is deleted, so that nobody begins to read it. Marking
-    /// it again is no error. False if somebody reads it now, or it is not recorded. `Fenced` if
+    /// it again is no error. False if somebody reads or holds it, or it is not recorded. `Fenced` if
     /// nobody holds the scope's lease for it ([`Self::begin_exclusive`]).
     pub async fn mark_deleting(
         &self,
@@ -206,6 +265,7 @@ impl Catalog {
         let since = typed(&since).map_err(|e| CatalogError::corrupt("mark", &object, e))?;
         let mark = Expression::new()
             .exists()
+            .lacks(path::HOLD)
             .either(
                 |e| e.lacks(path::IN_USE_BY),
                 |e| e.is(path::IN_USE_UNTIL, "<=", now),

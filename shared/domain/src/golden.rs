@@ -25,7 +25,7 @@ use crate::run::{Cause, Run, RunStats};
 use crate::samples::{at, run, schedule, snapshot, succeeded_run};
 use crate::schedule::ScheduleState;
 use crate::scope::Selection;
-use crate::snapshot::Kind;
+use crate::snapshot::{Hold, Kind};
 
 fn golden(name: &str, written: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -217,6 +217,13 @@ fn records_of_the_catalog() {
     deleting.schedule = None;
     deleting.verified_at = None;
     check("snapshot-deleting", &deleting);
+    let mut held = snapshot(5);
+    held.hold = Some(Hold {
+        reason: "audit of 2025".to_owned(),
+        by: "anna".to_owned(),
+        since: at("2026-11-24T02:00:00Z"),
+    });
+    check("snapshot-held", &held);
 
     let mut schedule = schedule();
     schedule.retention = Retention {

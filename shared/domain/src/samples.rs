@@ -129,5 +129,6 @@ pub(crate) fn snapshot(number: u8) -> SnapshotRecord {
         verified_at: Some(at("2026-11-24T01:05:00Z")),
         findings: 0,
         deleting_since: None,
+        hold: None,
     }
 }

@@ -1,10 +1,12 @@
 //! Snapshots as the catalog holds them: what exists, where, and how far it is trusted.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
+use crate::format::instant;
 use crate::id::{ChainPath, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
 
 /// What a snapshot may share with the ones before it in its chain.
@@ -62,8 +64,54 @@ impl Trust {
     }
 }
 
+/// Why a snapshot stays whatever retention says, until somebody releases it: a legal hold, or because
+/// it was brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why, for people.
+    pub reason: String,
+    /// Who holds it.
+    pub by: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// Most characters of a hold's reason, and of who holds.
+const HOLD_CHARACTERS_MAX: usize = 1000;
+
+impl Hold {
+    /// A hold. The error says what is wrong with the reason or the name.
+    pub fn new(reason: &str, by: &str, since: Instant) -> Result<Self, String> {
+        let checked = |what: &str, text: &str| {
+            let text = text.trim();
+            if text.is_empty() {
+                return Err(format!("{what} is empty"));
+            }
+            if text.chars().count() > HOLD_CHARACTERS_MAX || text.contains(char::is_control) {
+                return Err(format!(
+                    "{what} has more than {HOLD_CHARACTERS_MAX} characters, or one that is no text"
+                ));
+            }
+            Ok(text.to_owned())
+        };
+        Ok(Self {
+            reason: checked("the reason", reason)?,
+            by: checked("the name of who holds", by)?,
+            since,
+        })
+    }
+}
+
+/// `held since 2026-11-24 02:00:00 UTC by anna: audit of 2025`.
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = instant(self.since);
+        write!(f, "held since {since} by {}: {}", self.by, self.reason)
+    }
+}
+
 /// A committed snapshot. Everything but `trust`, `verified_at`, `findings` and `deleting_since` is
-/// immutable and can be rebuilt from the location alone.
+/// immutable or, as `hold` is, can be rebuilt from the location alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
     /// Its id in its chain's repository.
@@ -110,4 +158,8 @@ pub struct SnapshotRecord {
     /// and a prune that was interrupted finishes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleting_since: Option<Instant>,
+    /// Set while somebody holds it. The location says the same (`holds/` of its chain), so that a
+    /// catalog that was lost loses no hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
 }

@@ -209,6 +209,7 @@ pub(crate) fn record_of(
         verified_at: None,
         findings: 0,
         deleting_since: None,
+        hold: None,
     }
 }
 

@@ -115,12 +115,14 @@ from_layer!(CatalogError, |_| EngineErrorKind::Catalog);
 from_layer!(StorageError, |error| match error.kind {
     StorageErrorKind::Full => EngineErrorKind::StorageFull,
     StorageErrorKind::StoreMissing => EngineErrorKind::NotFound,
+    StorageErrorKind::NoVersions => EngineErrorKind::Refused,
     _ => EngineErrorKind::Storage,
 });
 from_layer!(RepositoryError, |error| match error.kind {
     RepositoryErrorKind::Storage(StorageErrorKind::Full) => EngineErrorKind::StorageFull,
     RepositoryErrorKind::NotFound
     | RepositoryErrorKind::Storage(StorageErrorKind::StoreMissing) => EngineErrorKind::NotFound,
+    RepositoryErrorKind::Storage(StorageErrorKind::NoVersions) => EngineErrorKind::Refused,
     RepositoryErrorKind::Damaged(_) => EngineErrorKind::Damaged,
     _ => EngineErrorKind::Repository,
 });

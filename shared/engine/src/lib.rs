@@ -1,4 +1,4 @@
-//! The use cases: dispatch, back up, verify, prune, restore, rebuild the catalog. Each module is one
+//! The use cases: dispatch, back up, verify, prune, hold, bring back, restore, rebuild the catalog. Each module is one
 //! verb and reads as its own procedure.
 //!
 //! What comes in are ports (a source, a store, a target) and the catalog; what goes out are values,
@@ -11,12 +11,14 @@ pub mod base;
 pub mod configure;
 pub mod dispatch;
 mod error;
+pub mod hold;
 mod loads;
 mod progress;
 pub mod prune;
 pub mod rebuild;
 pub mod restore;
 mod stream;
+pub mod undelete;
 pub mod verify;
 
 pub use error::{EngineError, EngineErrorKind};

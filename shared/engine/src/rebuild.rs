@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use logisedge_catalog::Catalog;
-use logisedge_domain::id::{ChainPath, LocationName, ScopeName};
+use logisedge_domain::id::{ChainPath, LocationName, ScopeName, SnapshotId};
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::{Options, Password, Repository};
 use logisedge_storage::{ObjectStore, Prefixed};
@@ -22,6 +22,8 @@ pub struct Rebuilt {
     pub recorded: Vec<SnapshotRecord>,
     /// Snapshots that it knew already.
     pub known: u64,
+    /// Those of them whose hold it did not know and does now.
+    pub held: Vec<SnapshotId>,
     /// Chains or snapshots that could not be read, each with why.
     pub unreadable: Vec<(ChainPath, String)>,
 }
@@ -67,6 +69,7 @@ pub(crate) async fn read_chain(
     let prefixed = Arc::new(Prefixed::new(store.clone(), chain.as_str()));
     let repository = Repository::open(prefixed, password, Options::default()).await?;
     let snapshots = repository.snapshots().await?;
+    let mut holds = repository.holds().await?;
     let reader = repository.reader(repository.load_index().await?);
     let mut records = Vec::new();
     for (id, snapshot) in snapshots {
@@ -77,7 +80,9 @@ pub(crate) async fn read_chain(
             Some(summary) => summary.data_added_packed,
             None => stored_in(store, chain).await?,
         };
-        records.push(record_of(&manifest, id, name, chain, stored));
+        let mut record = record_of(&manifest, id, name, chain, stored);
+        record.hold = holds.remove(&id);
+        records.push(record);
     }
     Ok(records)
 }
@@ -109,8 +114,15 @@ pub async fn rebuild(
     for record in found {
         if catalog.put_snapshot(&record).await? {
             rebuilt.recorded.push(record);
-        } else {
-            rebuilt.known += 1;
+            continue;
+        }
+        rebuilt.known += 1;
+        if let Some(hold) = &record.hold
+            && catalog
+                .hold_snapshot(&record.scope, &record.id, hold)
+                .await?
+        {
+            rebuilt.held.push(record.id);
         }
     }
     Ok(rebuilt)

@@ -319,7 +319,14 @@ fn a_blob_is_what_its_id_says_or_refused() {
 fn an_objects_name_is_one_of_the_formats_or_foreign() {
     let hash = "ab".repeat(32);
     let mut fuzz = Fuzz::new("object key", 40_000).sample("config");
-    for folder in ["keys/", "data/ab/", "index/", "snapshots/", "locks/"] {
+    for folder in [
+        "keys/",
+        "data/ab/",
+        "index/",
+        "snapshots/",
+        "holds/",
+        "locks/",
+    ] {
         fuzz = fuzz.sample(format!("{folder}{hash}"));
     }
     fuzz.run(|bytes| {
@@ -330,6 +337,7 @@ fn an_objects_name_is_one_of_the_formats_or_foreign() {
             ObjectName::Pack(id) => crate::layout::pack(&id),
             ObjectName::Index(id) => crate::layout::index(&id),
             ObjectName::Snapshot(id) => crate::layout::snapshot(&id),
+            ObjectName::Hold(id) => crate::layout::hold(&id),
             ObjectName::Lock | ObjectName::Foreign => return,
         };
         assert_eq!(again, text);

@@ -140,7 +140,35 @@ pub(crate) struct IndexPart {
     trees: Vec<Row<Entry>>,
 }
 
+impl IndexFile {
+    /// Index files of the usual size that name these packs.
+    pub(crate) fn of_packs(packs: Vec<IndexedPack>) -> Vec<Self> {
+        let mut files = vec![Self::default()];
+        let mut count = 0;
+        for pack in packs {
+            if count >= INDEX_BLOBS_MAX {
+                count = 0;
+                files.push(Self::default());
+            }
+            count += pack.blobs.len();
+            if let Some(file) = files.last_mut() {
+                file.packs.push(pack);
+            }
+        }
+        files.retain(|file| !file.packs.is_empty());
+        files
+    }
+}
+
 impl IndexPart {
+    /// Leaves out what lies in other packs than these.
+    pub(crate) fn retain(&mut self, is_there: impl Fn(&PackId) -> bool) {
+        let there: Vec<bool> = self.packs.iter().map(is_there).collect();
+        let lies_there = |row: &Row<Entry>| there[row.value.pack as usize];
+        self.data.retain(lies_there);
+        self.trees.retain(lies_there);
+    }
+
     pub(crate) fn new(id: IndexId, file: IndexFile) -> Self {
         let all = || file.packs.iter().flat_map(|pack| &pack.blobs);
         let trees = all().filter(|blob| blob.kind == BlobKind::Tree).count();

@@ -11,6 +11,8 @@ pub(crate) const INDEX: &str = "index/";
 pub(crate) const SNAPSHOTS: &str = "snapshots/";
 /// restic writes a lock there whenever it works on a repository, and removes it after.
 pub(crate) const LOCKS: &str = "locks/";
+/// Ours alone: restic neither reads nor lists it.
+pub(crate) const HOLDS: &str = "holds/";
 
 pub(crate) fn pack(id: &PackId) -> String {
     let name = id.to_string();
@@ -23,6 +25,10 @@ pub(crate) fn index(id: &IndexId) -> String {
 
 pub(crate) fn snapshot(id: &SnapshotId) -> String {
     format!("{SNAPSHOTS}{id}")
+}
+
+pub(crate) fn hold(id: &SnapshotId) -> String {
+    format!("{HOLDS}{id}")
 }
 
 pub(crate) fn key(id: &[u8; 32]) -> String {
@@ -38,6 +44,8 @@ pub(crate) enum ObjectName {
     Index(IndexId),
     Snapshot(SnapshotId),
     Lock,
+    /// Says that this snapshot is held.
+    Hold(SnapshotId),
     /// No name of the format.
     Foreign,
 }
@@ -53,6 +61,8 @@ impl ObjectName {
             hash(rest).map(|id| Self::Index(IndexId(id)))
         } else if let Some(rest) = key.strip_prefix(SNAPSHOTS) {
             hash(rest).map(|id| Self::Snapshot(SnapshotId::from_bytes(id)))
+        } else if let Some(rest) = key.strip_prefix(HOLDS) {
+            hash(rest).map(|id| Self::Hold(SnapshotId::from_bytes(id)))
         } else if let Some(rest) = key.strip_prefix(DATA) {
             rest.split_once('/')
                 .filter(|(folder, name)| folder.len() == 2 && name.starts_with(folder))
@@ -80,6 +90,10 @@ mod tests {
             (pack(&PackId(hash)), ObjectName::Pack(PackId(hash))),
             (index(&IndexId(hash)), ObjectName::Index(IndexId(hash))),
             ("locks/anything".to_owned(), ObjectName::Lock),
+            (
+                hold(&SnapshotId::from_bytes(hash)),
+                ObjectName::Hold(SnapshotId::from_bytes(hash)),
+            ),
             ("config2".to_owned(), ObjectName::Foreign),
             (format!("data/{}", hex::encode(hash)), ObjectName::Foreign),
             (

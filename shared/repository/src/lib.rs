@@ -6,7 +6,8 @@
 //! Writing: [`Repository::create`] or [`open`](Repository::open), a [`Writer`], one [`FileWriter`] a
 //! stream, [`Writer::tree`], [`Writer::finish`], and last of all [`Repository::commit`].
 //! Reading: [`Repository::load_index`], a [`Reader`]. Proving: [`check`]. Deleting: [`removal`] of
-//! snapshots and whole chains, [`prune`] of what a chain's other snapshots do not need.
+//! snapshots and whole chains, [`prune`] of what a chain's other snapshots do not need. [`holds`] say
+//! what must not be deleted; [`undelete`] brings back what was.
 
 mod blobs;
 pub mod check;
@@ -18,6 +19,7 @@ mod file_writer;
 #[cfg(test)]
 mod fuzz;
 mod golang;
+pub mod holds;
 mod id;
 mod index;
 mod keyfile;
@@ -32,6 +34,7 @@ mod repository;
 mod snapshot;
 mod table;
 mod tree;
+pub mod undelete;
 mod unpacked;
 mod upload;
 mod writer;

@@ -38,7 +38,8 @@ pub struct Removal {
     pub bytes: u64,
     /// How many other snapshots the chain keeps. None: the whole chain goes.
     pub snapshots_kept: usize,
-    /// Objects below the chain whose names are no part of the format. They are left alone.
+    /// Objects below the chain whose names are no part of the format, and holds of snapshots that are
+    /// not there. They are left alone.
     pub foreign: Vec<String>,
 }
 
@@ -82,7 +83,8 @@ pub async fn plan(
             ObjectName::Lock => Step::Locks,
             ObjectName::Key(_) => Step::Keys,
             ObjectName::Config => Step::Config,
-            ObjectName::Foreign => {
+            // Of a snapshot that goes it was released before; else whoever holds is to look.
+            ObjectName::Hold(_) | ObjectName::Foreign => {
                 removal.foreign.push(meta.key);
                 continue;
             }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use logisedge_domain::requests::Requests;
 
-use crate::{DELETE_KEYS_MAX, ObjectMeta, ObjectStore, Put, StorageError};
+use crate::{DELETE_KEYS_MAX, DeletedObject, ObjectMeta, ObjectStore, Put, StorageError};
 
 /// Keys and folders of one page of a listing:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
@@ -103,6 +103,27 @@ impl ObjectStore for Counting {
             self.deletes.fetch_add(requests, Relaxed);
         }
         self.inner.delete(keys).await
+    }
+
+    async fn list_deleted(&self, prefix: &str) -> Result<Vec<DeletedObject>, StorageError> {
+        let found = self.inner.list_deleted(prefix).await;
+        self.listed(&found);
+        found
+    }
+
+    async fn get_deleted(
+        &self,
+        object: &DeletedObject,
+        range: Option<Range<u64>>,
+    ) -> Result<Bytes, StorageError> {
+        self.gets.fetch_add(1, Relaxed);
+        self.inner.get_deleted(object, range).await
+    }
+
+    async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
+        // S3 bills a copy as a PUT.
+        self.puts.fetch_add(1, Relaxed);
+        self.inner.undelete(object).await
     }
 
     fn locate(&self, key: &str) -> String {

@@ -17,6 +17,8 @@ pub enum StorageErrorKind {
     Full,
     /// What arrived is not what was sent.
     Corrupted,
+    /// The store keeps nothing of what was deleted.
+    NoVersions,
     /// Throttled, timed out, connection lost, or the service failed.
     Unavailable,
     /// Anything else: a bad key, an unexpected answer.

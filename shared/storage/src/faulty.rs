@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::{DeletedObject, ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
 
 /// How a [`Faulty`] store fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,25 @@ impl ObjectStore for Faulty {
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
         let first = keys.first().map_or("", String::as_str);
         self.run("delete", first, self.inner.delete(keys)).await
+    }
+
+    async fn list_deleted(&self, prefix: &str) -> Result<Vec<DeletedObject>, StorageError> {
+        let effect = self.inner.list_deleted(prefix);
+        self.run("list what was deleted of", prefix, effect).await
+    }
+
+    async fn get_deleted(
+        &self,
+        object: &DeletedObject,
+        range: Option<Range<u64>>,
+    ) -> Result<Bytes, StorageError> {
+        let effect = self.inner.get_deleted(object, range);
+        self.run("read the old", &object.key, effect).await
+    }
+
+    async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
+        let effect = self.inner.undelete(object);
+        self.run("bring back", &object.key, effect).await
     }
 
     fn locate(&self, key: &str) -> String {

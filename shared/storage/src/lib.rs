@@ -4,6 +4,7 @@
 //! bytes mean.
 
 mod counting;
+mod deleted;
 mod error;
 mod faulty;
 mod folder;
@@ -13,6 +14,7 @@ mod s3;
 mod store;
 
 pub use counting::Counting;
+pub use deleted::{DeletedObject, Undeleted};
 pub use error::{StorageError, StorageErrorKind};
 pub use faulty::{Fault, Faulty};
 pub use folder::FolderStore;

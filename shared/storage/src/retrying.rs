@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::{DeletedObject, ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
 
 /// Tries in all at a transfer whose bytes arrive altered. What is altered where it lies fails every
 /// time, so more would only delay the finding.
@@ -163,6 +163,22 @@ impl ObjectStore for Retrying {
 
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
         retry!(self, self.inner.delete(keys))
+    }
+
+    async fn list_deleted(&self, prefix: &str) -> Result<Vec<DeletedObject>, StorageError> {
+        retry!(self, self.inner.list_deleted(prefix))
+    }
+
+    async fn get_deleted(
+        &self,
+        object: &DeletedObject,
+        range: Option<Range<u64>>,
+    ) -> Result<Bytes, StorageError> {
+        retry!(self, self.inner.get_deleted(object, range.clone()))
+    }
+
+    async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
+        retry!(self, self.inner.undelete(object))
     }
 
     fn locate(&self, key: &str) -> String {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::StorageError;
+use crate::deleted::no_versions;
+use crate::{DeletedObject, StorageError};
 
 /// How an object is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,6 +60,26 @@ pub trait ObjectStore: Debug + Send + Sync + 'static {
     /// a delete marker, so the bytes stay until the lifecycle's grace days are over.
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError>;
 
+    /// Every deleted object whose key starts with `prefix` and whose bytes are still kept, sorted by
+    /// key. `NoVersions` where the store keeps none of what was deleted.
+    async fn list_deleted(&self, prefix: &str) -> Result<Vec<DeletedObject>, StorageError> {
+        Err(no_versions("list what was deleted of", self.locate(prefix)))
+    }
+
+    /// Reads a deleted object, or a part of it.
+    async fn get_deleted(
+        &self,
+        object: &DeletedObject,
+        _range: Option<Range<u64>>,
+    ) -> Result<Bytes, StorageError> {
+        Err(no_versions("read the old", self.locate(&object.key)))
+    }
+
+    /// Makes a deleted object what lies under its key again. Its bytes do not pass through here.
+    async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
+        Err(no_versions("bring back", self.locate(&object.key)))
+    }
+
     /// Where a key lies, for people: `s3://bucket/prefix/key` or an absolute path.
     fn locate(&self, key: &str) -> String;
 }
@@ -82,6 +103,13 @@ impl Prefixed {
 
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
+    }
+
+    fn deleted(&self, object: &DeletedObject) -> DeletedObject {
+        DeletedObject {
+            key: self.key(&object.key),
+            ..object.clone()
+        }
     }
 
     fn relative(&self, key: &str) -> String {
@@ -130,6 +158,26 @@ impl ObjectStore for Prefixed {
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
         let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
         self.inner.delete(&keys).await
+    }
+
+    async fn list_deleted(&self, prefix: &str) -> Result<Vec<DeletedObject>, StorageError> {
+        let mut found = self.inner.list_deleted(&self.key(prefix)).await?;
+        for object in &mut found {
+            object.key = self.relative(&object.key);
+        }
+        Ok(found)
+    }
+
+    async fn get_deleted(
+        &self,
+        object: &DeletedObject,
+        range: Option<Range<u64>>,
+    ) -> Result<Bytes, StorageError> {
+        self.inner.get_deleted(&self.deleted(object), range).await
+    }
+
+    async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
+        self.inner.undelete(&self.deleted(object)).await
     }
 
     fn locate(&self, key: &str) -> String {

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use logisedge_domain::requests::Requests;
 use logisedge_storage::{
     Counting, Fault, Faulty, FolderStore, ObjectStore, Prefixed, Put, RetryPolicy, Retrying,
-    S3Store, StorageErrorKind,
+    S3Store, StorageErrorKind, Undeleted,
 };
 
 fn folder() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
@@ -164,4 +165,83 @@ async fn s3_below_a_prefix_with_retries_holds_the_contract() {
     let whole = S3Store::new(client.clone(), &bucket, "");
     suite::holds(impatient(Arc::new(S3Store::new(client, &bucket, "/a/b/")))).await;
     assert_eq!(whole.list_folders("").await.unwrap(), ["a/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_versioned_bucket_gives_back_what_was_deleted() {
+    let client = s3().await;
+    let bucket = bucket(&client).await;
+    let enabled = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Enabled)
+        .build();
+    let versioning = client.put_bucket_versioning().bucket(&bucket);
+    versioning
+        .versioning_configuration(enabled)
+        .send()
+        .await
+        .unwrap();
+    let inner = impatient(Arc::new(S3Store::new(client, &bucket, "/a/b/")));
+    let store: Arc<dyn ObjectStore> = Arc::new(Prefixed::new(inner, "c d"));
+    let put = async |key: &str, text: &'static str| {
+        store.put(key, text.into(), Put::default()).await.unwrap();
+    };
+    for key in ["x/1", "x/2", "x/3", "y/ü+&=?%#"] {
+        put(key, "old").await;
+        put(key, "content").await;
+    }
+    assert_eq!(store.list_deleted("").await.unwrap(), []);
+    let gone = ["x/1".to_owned(), "x/3".to_owned(), "y/ü+&=?%#".to_owned()];
+    store.delete(&gone).await.unwrap();
+    // Deleted twice, and deleted and written again.
+    store.delete(&gone[..1]).await.unwrap();
+    put("x/3", "newer").await;
+
+    let deleted = store.list_deleted("").await.unwrap();
+    let keys: Vec<&str> = deleted.iter().map(|object| object.key.as_str()).collect();
+    assert_eq!(keys, ["x/1", "y/ü+&=?%#"]);
+    assert_eq!(store.list_deleted("x/").await.unwrap(), deleted[..1]);
+    assert_eq!(deleted[0].bytes, 7);
+    assert!(deleted[0].deleted_at >= deleted[0].written_at);
+    let part = store.get_deleted(&deleted[0], Some(3..7)).await.unwrap();
+    assert_eq!(part, "tent");
+    let beyond = store.get_deleted(&deleted[0], Some(3..8)).await;
+    assert_eq!(beyond.unwrap_err().kind, StorageErrorKind::Corrupted);
+
+    // As though nothing had been deleted.
+    let view = Undeleted::of(store.clone()).await.unwrap();
+    let listed = view.list("x/").await.unwrap();
+    let listed: Vec<&str> = listed.iter().map(|meta| meta.key.as_str()).collect();
+    assert_eq!(listed, ["x/1", "x/2", "x/3"]);
+    assert_eq!(view.list_folders("").await.unwrap(), ["x/", "y/"]);
+    for (key, content) in [("x/1", "content"), ("x/2", "content"), ("x/3", "newer")] {
+        assert_eq!(view.get(key).await.unwrap(), content);
+        assert_eq!(view.head(key).await.unwrap().bytes, content.len() as u64);
+    }
+    assert_eq!(view.get_range("y/ü+&=?%#", 0..3).await.unwrap(), "con");
+    view.put("x/4", "x".into(), Put::default())
+        .await
+        .unwrap_err();
+    view.delete(&gone).await.unwrap_err();
+
+    for object in &deleted {
+        store.undelete(object).await.unwrap();
+        assert_eq!(store.get(&object.key).await.unwrap(), "content");
+    }
+    assert_eq!(store.list_deleted("").await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_no_versions_says_so() {
+    let client = s3().await;
+    let bucket = bucket(&client).await;
+    let store = S3Store::new(client, &bucket, "");
+    store.put("x", "1".into(), Put::default()).await.unwrap();
+    store.delete(&["x".to_owned()]).await.unwrap();
+    assert_eq!(store.list_deleted("").await.unwrap(), []);
+
+    let (_folder, store) = folder();
+    let wrapped = impatient(Arc::new(Counting::new(Arc::new(Prefixed::new(store, "a")))));
+    let error = wrapped.list_deleted("b/").await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::NoVersions);
+    assert!(Undeleted::of(wrapped).await.is_err());
 }

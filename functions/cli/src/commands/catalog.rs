@@ -74,6 +74,12 @@ fn text(shown: &Shown) -> String {
     )];
     lines.extend(
         rebuilt
+            .held
+            .iter()
+            .map(|id| format!("  {} is held, which the catalog did not know", id.short())),
+    );
+    lines.extend(
+        rebuilt
             .unreadable
             .iter()
             .map(|(chain, why)| format!("  cannot read {chain}: {why}")),

@@ -3,6 +3,7 @@
 mod apply;
 mod catalog;
 mod direct;
+mod hold;
 mod prune;
 mod restore;
 mod retention;
@@ -11,6 +12,7 @@ mod schedule;
 mod setup;
 mod snapshots;
 mod status;
+mod undelete;
 mod verify;
 
 use chrono::{TimeDelta, Utc};
@@ -60,6 +62,31 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             verify::verify(&context, &snapshot, scope.as_ref()).await
         }
         Command::Prune { scope, dry_run } => prune::prune(&context, scope.as_ref(), dry_run).await,
+        Command::Undelete {
+            snapshot,
+            scope,
+            dry_run,
+            reason,
+            by,
+        } => {
+            let wanted = undelete::Wanted {
+                snapshot: snapshot.as_deref(),
+                scope: scope.as_ref(),
+                dry_run,
+                reason: &reason,
+                by: &by,
+            };
+            undelete::undelete(&context, &wanted).await
+        }
+        Command::Hold {
+            snapshot,
+            scope,
+            reason,
+            by,
+        } => hold::hold(&context, &snapshot, scope.as_ref(), &reason, &by).await,
+        Command::Release { snapshot, scope } => {
+            hold::release(&context, &snapshot, scope.as_ref()).await
+        }
         Command::Restore(restore) => restore::restore(&context, &restore).await,
         Command::Schedule(ScheduleCommand::Preview(args)) => {
             schedule::preview(&context, &args).await

@@ -62,7 +62,11 @@ pub(crate) async fn prune(
     Ok(())
 }
 
-async fn open_locations(context: &Context, scope: &ScopeName) -> Result<Locations, CliError> {
+/// The locations that hold snapshots of a scope or may get some.
+pub(crate) async fn open_locations(
+    context: &Context,
+    scope: &ScopeName,
+) -> Result<Locations, CliError> {
     let mut locations = Locations::new();
     for name in locations_of(&context.catalog, scope).await? {
         let config = context.location_config(&name).await?;

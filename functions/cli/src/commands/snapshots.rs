@@ -32,8 +32,9 @@ pub(crate) fn as_table(records: &[SnapshotRecord]) -> String {
         ],
         records.iter().map(|record| {
             let trust = match record.deleting_since {
-                Some(_) => "being deleted",
-                None => record.trust.as_str(),
+                Some(_) => "being deleted".to_owned(),
+                None if record.hold.is_some() => format!("{}, held", record.trust.as_str()),
+                None => record.trust.as_str().to_owned(),
             };
             vec![
                 record.id.short(),
@@ -44,7 +45,7 @@ pub(crate) fn as_table(records: &[SnapshotRecord]) -> String {
                 format::count(record.rows),
                 format::bytes(record.bytes),
                 format::bytes(record.bytes_stored),
-                trust.to_owned(),
+                trust,
             ]
         }),
         &[4, 5, 6, 7],
@@ -121,6 +122,7 @@ fn text(shown: &Shown) -> String {
             format::bytes(record.bytes_stored)
         ),
     ];
+    lines.extend(record.hold.iter().map(|hold| format!("  hold      {hold}")));
     lines.extend(
         manifest
             .notes

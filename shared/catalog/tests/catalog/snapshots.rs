@@ -2,7 +2,7 @@
 
 use logisedge_catalog::{FINDING_DETAIL_BYTES_MAX, FINDINGS_MAX};
 use logisedge_domain::finding::{Finding, FindingKind};
-use logisedge_domain::snapshot::{SnapshotRecord, Trust};
+use logisedge_domain::snapshot::{Hold, SnapshotRecord, Trust};
 
 use crate::support::{LEASE, at, catalog, run, run_of, snapshot};
 
@@ -225,4 +225,57 @@ async fn a_forgotten_snapshot_takes_its_findings_along() {
         .record_verification(&record, Trust::Verified, &[], at(4), &[])
         .await;
     assert!(!late.unwrap());
+}
+
+#[tokio::test]
+async fn prune_cannot_mark_what_is_held_and_nobody_holds_what_is_marked() {
+    let catalog = catalog().await;
+    let record = snapshot(&run(0), 1, at(0));
+    let (scope, id) = (&record.scope, &record.id);
+    let hold = |by: &str| Hold::new("audit", by, at(5)).unwrap();
+    assert!(
+        !catalog
+            .hold_snapshot(scope, id, &hold("anna"))
+            .await
+            .unwrap()
+    );
+    assert!(!catalog.release_hold(scope, id).await.unwrap());
+    assert!(catalog.put_snapshot(&record).await.unwrap());
+    assert!(
+        catalog
+            .hold_snapshot(scope, id, &hold("anna"))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !catalog
+            .hold_snapshot(scope, id, &hold("bert"))
+            .await
+            .unwrap(),
+        "the first stays"
+    );
+    assert_eq!(only(&catalog, &record).await.hold, Some(hold("anna")));
+    let fence = catalog.begin_exclusive(scope, "prune", at(10), LEASE).await;
+    let fence = fence.unwrap().unwrap();
+    assert!(!catalog.mark_deleting(&record, at(11)).await.unwrap());
+    assert!(catalog.release_hold(scope, id).await.unwrap());
+    assert!(catalog.release_hold(scope, id).await.unwrap());
+    assert!(catalog.mark_deleting(&record, at(12)).await.unwrap());
+    assert!(
+        !catalog
+            .hold_snapshot(scope, id, &hold("anna"))
+            .await
+            .unwrap()
+    );
+
+    // Brought back: the record is as it was, under the lease alone.
+    let back = SnapshotRecord {
+        hold: Some(hold("anna")),
+        ..record.clone()
+    };
+    assert!(catalog.put_undeleted(&back, at(13)).await.unwrap());
+    assert_eq!(only(&catalog, &record).await, back);
+    assert!(!catalog.put_undeleted(&back, at(14)).await.unwrap());
+    assert!(catalog.release(scope, fence).await.unwrap());
+    assert!(catalog.put_undeleted(&back, at(15)).await.is_err());
 }

@@ -100,6 +100,7 @@ pub(crate) fn snapshot(run: &Run, number: u8, taken_at: Instant) -> SnapshotReco
         verified_at: None,
         findings: 0,
         deleting_since: None,
+        hold: None,
     }
 }
 

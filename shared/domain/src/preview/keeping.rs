@@ -355,6 +355,7 @@ impl<'p> Play<'p> {
             verified_at: Some(slot),
             findings: 0,
             deleting_since: None,
+            hold: None,
         };
         self.add(record, chain);
     }

@@ -146,15 +146,15 @@ impl Rules {
 ///
 /// A snapshot goes if neither its schedule's rules nor the scope's keep it. Where the scope has no
 /// rules, snapshots of a schedule that is gone, and of none, stay. Beyond the rules:
-/// - a snapshot that is in use stays;
+/// - a snapshot that is in use stays, and so does one that is held, until it is released;
 /// - the scope's newest verified snapshot stays; while none is verified, the newest that is not
 ///   known to be damaged stays; while all are damaged, the newest stays;
 /// - a damaged snapshot counts towards no number: it stays for the days (or within the time before
 ///   the newest) that the rules say, as most of it may still be readable, and at least until a newer
 ///   one is verified.
 ///
-/// A snapshot whose deletion began may have lost bytes already: it goes, unless it is in use, and
-/// counts towards nothing.
+/// A snapshot whose deletion began may have lost bytes already: it goes, unless it is in use or held,
+/// and counts towards nothing.
 ///
 /// Snapshots of other scopes are passed over. The answer does not depend on their order.
 pub fn plan_prune(
@@ -174,6 +174,11 @@ pub fn plan_prune(
 
     for snapshot in snapshots.iter().filter(|s| in_use.contains(&s.id)) {
         keep(snapshot, "in use".to_owned());
+    }
+    for snapshot in &snapshots {
+        if let Some(hold) = &snapshot.hold {
+            keep(snapshot, hold.to_string());
+        }
     }
     let whole = snapshots.iter().filter(|s| s.deleting_since.is_none());
     let whole: Vec<&SnapshotRecord> = whole.copied().collect();

@@ -78,6 +78,35 @@ fn every_decision_has_its_reason() {
 }
 
 #[test]
+fn a_held_one_stays_whatever_else_is_known_of_it() {
+    let rules = || Retention {
+        keep_last: Some(1),
+        ..Retention::default()
+    };
+    let hold = crate::snapshot::Hold::new(" audit of 2025 ", "anna", at("2026-11-20T00:00:00Z"));
+    let hold = Some(hold.unwrap());
+    let snapshots = [
+        taken(1, "2026-11-24", Trust::Verified),
+        taken(2, "2026-11-23", Trust::Verified),
+        SnapshotRecord {
+            hold: hold.clone(),
+            ..taken(3, "2026-11-22", Trust::Damaged)
+        },
+        SnapshotRecord {
+            hold,
+            deleting_since: Some(at("2026-11-23T00:00:00Z")),
+            ..taken(4, "2026-11-21", Trust::Verified)
+        },
+    ];
+    let decisions = plan(rules(), &snapshots, "2026-11-24T12:00:00Z");
+    assert_eq!(kept(&decisions), [1, 3, 4]);
+    assert_eq!(
+        decisions[2].2,
+        "held since 2026-11-20 00:00:00 UTC by anna: audit of 2025"
+    );
+}
+
+#[test]
 fn days_are_counted_in_hours_and_the_edge_stays() {
     let retention = Retention {
         keep_days: Some(1),

@@ -11,7 +11,6 @@ use logisedge_repository::{Options, Repository, RepositoryError, RepositoryError
 use logisedge_storage::{Prefixed, StorageErrorKind};
 
 use super::survey::{ChainAt, Survey};
-use super::terms::remaining;
 use super::{ABANDONED_AFTER, Location};
 use crate::EngineError;
 
@@ -65,7 +64,9 @@ async fn prepared(
 ) -> Result<Prepared, RepositoryError> {
     let store = Arc::new(Prefixed::new(location.store.clone(), at.chain.as_str()));
     let repository = Repository::open(store, &location.password, Options::default()).await?;
-    let remaining = remaining(survey.kept(at), &survey.rules.schedules, now);
+    let stays = survey.kept(at);
+    let stays = stays.filter_map(|record| survey.remaining.get(&record.id));
+    let remaining = stays.max().copied().unwrap_or_default();
     let terms = Terms::new(now, location.prices, remaining, ABANDONED_AFTER);
     let ids = |record: &SnapshotRecord| record.id;
     let dropped: BTreeSet<SnapshotId> = survey.going(at).map(ids).collect();

@@ -190,6 +190,9 @@ async fn prune_held(
 ) -> Result<(ScopePlan, Pruned), EngineError> {
     let now = Utc::now();
     let survey = survey(catalog, scope, locations, now).await?;
+    for (id, hold) in &survey.holds_found {
+        catalog.hold_snapshot(scope, id, hold).await?;
+    }
     let mut deleting = Deleting::new(catalog, scope, fence, locations, &survey);
     let outcome = deleting.carry_out().await;
     let (chains, done) = deleting.into_done();

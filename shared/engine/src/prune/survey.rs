@@ -3,22 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use logisedge_catalog::Catalog;
 use logisedge_domain::Instant;
 use logisedge_domain::id::{ChainPath, LocationName, ScopeName, SnapshotId};
-use logisedge_domain::plan::PrunePlan;
+use logisedge_domain::plan::{PruneDecision, PrunePlan};
 use logisedge_domain::retention::{Rules, date_plan, plan_prune};
-use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::schedule::Schedule;
+use logisedge_domain::snapshot::{Hold, SnapshotRecord};
 use logisedge_storage::ObjectStore;
 
+use super::terms::remaining;
 use super::{ABANDONED_AFTER, InsideChain, Locations, ScopePlan};
-use crate::EngineError;
+use crate::{EngineError, hold};
 
 /// A scope's snapshots and chains.
 pub(super) struct Survey {
     pub(super) records: BTreeMap<SnapshotId, SnapshotRecord>,
     pub(super) rules: Rules,
+    schedules: Vec<Schedule>,
+    /// For how long each snapshot that stays is reckoned to stay.
+    pub(super) remaining: BTreeMap<SnapshotId, TimeDelta>,
     pub(super) in_use: BTreeSet<SnapshotId>,
+    /// Holds that only the location knew.
+    pub(super) holds_found: BTreeMap<SnapshotId, Hold>,
     /// Chains that an attempt without an end may still write, each with until when.
     pub(super) unended: BTreeMap<ChainPath, Instant>,
     pub(super) plan: PrunePlan,
@@ -87,6 +95,41 @@ impl Survey {
         ))
     }
 
+    /// Asks the locations whether somebody holds what would go: a catalog that was rebuilt, or set
+    /// back, may not know. Costs a listing for each chain of which a snapshot goes.
+    async fn hear_of_holds(
+        &mut self,
+        locations: &Locations,
+        now: Instant,
+    ) -> Result<(), EngineError> {
+        let chains: BTreeSet<(LocationName, ChainPath)> = self
+            .plan
+            .deleted()
+            .filter_map(|id| self.records.get(id))
+            .map(|record| (record.location.clone(), record.chain.clone()))
+            .collect();
+        for (name, chain) in chains {
+            let Some(location) = locations.get(&name) else {
+                continue;
+            };
+            let holds = hold::at_location(&location.store, &location.password, &chain).await?;
+            for (id, hold) in holds {
+                if let Some(record) = self.records.get_mut(&id)
+                    && record.hold.is_none()
+                {
+                    record.hold = Some(hold.clone());
+                    self.holds_found.insert(id, hold);
+                }
+            }
+        }
+        if !self.holds_found.is_empty() {
+            let records: Vec<SnapshotRecord> = self.records.values().cloned().collect();
+            let scope = self.plan.scope.clone();
+            self.plan = plan_prune(&scope, &self.rules, &records, &self.in_use, now);
+        }
+        Ok(())
+    }
+
     pub(super) fn into_plan(self, chains: Vec<InsideChain>) -> ScopePlan {
         ScopePlan {
             plan: self.plan,
@@ -105,8 +148,15 @@ pub(super) async fn survey(
     now: Instant,
 ) -> Result<Survey, EngineError> {
     let mut survey = decide(catalog, scope, now).await?;
+    survey.hear_of_holds(locations, now).await?;
     let records: Vec<SnapshotRecord> = survey.records.values().cloned().collect();
     date_plan(&mut survey.plan, &survey.rules, &records);
+    let stays = |decision: &&PruneDecision| decision.keep;
+    let kept = survey.plan.decisions.iter().filter(stays);
+    let kept: Vec<SnapshotRecord> = kept
+        .filter_map(|decision| survey.records.get(&decision.snapshot).cloned())
+        .collect();
+    survey.remaining = remaining(scope, &survey.schedules, &survey.rules, &kept, now);
     let known: BTreeSet<ChainAt<'_>> = survey.records.values().map(ChainAt::of).collect();
     let (mut abandoned, mut unknown) = (Vec::new(), Vec::new());
     for (name, location) in locations {
@@ -137,10 +187,12 @@ pub(super) async fn decide(
 ) -> Result<Survey, EngineError> {
     let records = catalog.snapshots(scope).await?;
     let schedules = catalog.schedules().await?.into_iter();
+    let schedules: Vec<Schedule> = schedules.map(|state| state.schedule).collect();
     let configured = catalog.scope(scope).await?;
     let rules = Rules {
         schedules: schedules
-            .map(|state| (state.schedule.name, state.schedule.retention))
+            .iter()
+            .map(|schedule| (schedule.name.clone(), schedule.retention))
             .collect(),
         scope: configured.and_then(|scope| scope.retention),
     };
@@ -153,6 +205,9 @@ pub(super) async fn decide(
             .map(|record| (record.id, record))
             .collect(),
         rules,
+        schedules,
+        remaining: BTreeMap::new(),
+        holds_found: BTreeMap::new(),
         in_use,
         unended,
         plan,

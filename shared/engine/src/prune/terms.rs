@@ -1,73 +1,140 @@
-//! On what terms a chain's packs are rewritten: what it costs at its location, and for how long what
-//! stays will stay.
+//! For how long what stays will stay, on which it depends whether a pack is worth writing anew.
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
 use logisedge_domain::Instant;
-use logisedge_domain::id::ScheduleName;
-use logisedge_domain::retention::Retention;
+use logisedge_domain::id::{ScopeName, SnapshotId};
+use logisedge_domain::preview::{Assumptions, Sizes, preview_keeping};
+use logisedge_domain::retention::Rules;
+use logisedge_domain::schedule::Schedule;
 use logisedge_domain::snapshot::SnapshotRecord;
 
-/// How long what no rule ends is reckoned to stay. A guess that is too short only rewrites less.
-const WITHOUT_END: TimeDelta = TimeDelta::days(365);
+/// How far ahead is looked, in days, from the first on that has not too many runs to play. What stays
+/// beyond it is reckoned to stay that long: a guess that is too short only rewrites less.
+const DAYS_AHEAD: [u32; 4] = [365, 90, 30, 7];
 
-/// How long the longest-lived of these snapshots will be kept, as far as its schedule's rules tell in
-/// days. A number of the newest (`last`) tells nothing of days and counts as none: what is kept by
-/// nothing else may go tomorrow.
-pub(super) fn remaining<'r>(
-    kept: impl Iterator<Item = &'r SnapshotRecord>,
-    retention: &BTreeMap<ScheduleName, Retention>,
+/// For how long each of these snapshots will be kept: the scope's schedules, its rules and its daily
+/// prunes are played forward, as `retention preview` does. So every rule counts as what it does: three
+/// of a daily schedule stay for three days, and those of a schedule that is off stay.
+pub(super) fn remaining(
+    scope: &ScopeName,
+    schedules: &[Schedule],
+    rules: &Rules,
+    kept: &[SnapshotRecord],
     now: Instant,
-) -> TimeDelta {
-    let of = |record: &SnapshotRecord| {
-        let rules = record
-            .schedule
-            .as_ref()
-            .and_then(|name| retention.get(name));
-        let Some(days) = rules.and_then(days) else {
-            return WITHOUT_END;
+) -> BTreeMap<SnapshotId, TimeDelta> {
+    let schedules: Vec<&Schedule> = schedules.iter().collect();
+    for days in DAYS_AHEAD {
+        let nothing = Sizes {
+            full_bytes: 0,
+            change_bytes: 0,
         };
-        (TimeDelta::days(days) - (now - record.taken_at)).clamp(TimeDelta::zero(), WITHOUT_END)
-    };
-    kept.map(of).max().unwrap_or_default()
-}
-
-/// The days that a snapshot may become old under these rules. None: there is no end.
-fn days(rules: &Retention) -> Option<i64> {
-    if rules.is_unlimited() {
-        return None;
+        let assumptions = Assumptions {
+            now,
+            days,
+            sizes: nothing,
+            pack_bytes: 1,
+            grace_days: 0,
+            prune_at: NaiveTime::MIN,
+        };
+        let played = preview_keeping(scope, &schedules, rules, kept, &assumptions, &[]);
+        let Ok(played) = played else {
+            continue;
+        };
+        let ends: BTreeMap<SnapshotId, Instant> = played
+            .dropped
+            .iter()
+            .filter_map(|dropped| Some((dropped.snapshot.snapshot?, dropped.dropped_at)))
+            .collect();
+        let of = |record: &SnapshotRecord| {
+            let end = ends.get(&record.id).map(|end| *end - now);
+            (record.id, end.unwrap_or(TimeDelta::days(days.into())))
+        };
+        return kept.iter().map(of).collect();
     }
-    let of = |count: Option<u32>, days: i64| i64::from(count.unwrap_or_default()) * days;
-    let all = [
-        of(rules.keep_days, 1),
-        of(rules.keep_daily, 1),
-        of(rules.keep_weekly, 7),
-        of(rules.keep_monthly, 30),
-        of(rules.keep_yearly, 365),
-    ];
-    all.into_iter().max()
+    BTreeMap::new()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use logisedge_domain::config::Config;
+    use serde_json::json;
+
     use super::*;
 
+    /// For how many days a snapshot of an hour ago stays, and one of six days ago.
+    fn days(schedule: &str, scope_keeps: &str) -> [i64; 2] {
+        let text = format!(
+            r#"
+            version = 1
+            [sources.erp]
+            kind = "sqlite"
+            path = "/erp.db"
+            [locations.main]
+            kind = "folder"
+            path = "/backups"
+            repository_password = {{ env = "PASSWORD" }}
+            [scopes.items]
+            preset = "items"
+            {scope_keeps}
+            [schedules.daily]
+            at = "12:00"
+            scopes = ["items"]
+            {schedule}
+            "#
+        );
+        let config = Config::parse(&text, "f").unwrap_or_else(|problems| panic!("{problems}"));
+        let now: Instant = "2026-11-24T13:00:00Z".parse().unwrap();
+        let taken = |number: u8, at: Instant| -> SnapshotRecord {
+            serde_json::from_value(json!({
+                "id": SnapshotId::from_bytes([number; 32]), "scope": "items", "location": "main",
+                "chain": "items/2026-11-01/full_20261101_000000", "kind": "full",
+                "run": "daily.20261101T000000Z.items", "schedule": "daily", "taken_at": at,
+                "tables": 1, "rows": 1, "bytes": 1, "bytes_stored": 1, "trust": "verified",
+            }))
+            .unwrap()
+        };
+        let kept = [
+            taken(1, now - TimeDelta::hours(1)),
+            taken(2, now - TimeDelta::days(6)),
+        ];
+        let schedules: Vec<Schedule> = config.schedules.clone();
+        let scope = &config.scopes[&"items".parse().unwrap()];
+        let rules = Rules {
+            schedules: schedules
+                .iter()
+                .map(|schedule| (schedule.name.clone(), schedule.retention))
+                .collect(),
+            scope: scope.retention,
+        };
+        let remaining = remaining(&scope.name, &schedules, &rules, &kept, now);
+        kept.map(|record| remaining[&record.id].num_days())
+    }
+
     #[test]
-    fn the_rule_that_reaches_furthest_counts() {
-        let rules = Retention {
-            keep_days: Some(10),
-            keep_weekly: Some(4),
-            keep_last: Some(500),
-            ..Retention::default()
-        };
-        assert_eq!(days(&rules), Some(28));
-        assert_eq!(days(&Retention::default()), None);
-        let last = Retention {
-            keep_last: Some(3),
-            ..Retention::default()
-        };
-        assert_eq!(days(&last), Some(0));
+    fn every_rule_counts_as_what_it_does() {
+        for (schedule, expected) in [
+            ("keep = { last = 3 }", [3, 2]),
+            ("keep = { days = 10 }", [10, 4]),
+            ("keep = { within = \"14 days\" }", [14, 9]),
+            ("keep = { daily = 5 }", [5, 4]),
+            // The oldest stays until there are twelve months.
+            ("keep = { monthly = 12, last = 1 }", [1, 311]),
+            ("keep = { hourly = 1 }", [1, 0]),
+            ("keep = { last = 3 }\nenabled = false", [365, 365]),
+        ] {
+            let schedule = format!("every = \"day\"\n{schedule}");
+            assert_eq!(days(&schedule, ""), expected, "{schedule}");
+        }
+    }
+
+    #[test]
+    fn a_scopes_rules_count_too() {
+        let last = "every = \"day\"\nkeep = { last = 1 }";
+        assert_eq!(days(last, "keep = { days = 20 }"), [20, 14]);
+        assert_eq!(days(last, "keep = { yearly = 2 }"), [1, 38]);
+        assert_eq!(days(last, "keep = { proven = 4 }"), [4, 3]);
     }
 }

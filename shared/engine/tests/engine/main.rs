@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod attempts;
+mod bucket;
 mod dispatching;
 mod doubles;
 mod dying;
 mod histories;
+mod holding;
 mod kinds;
 mod many;
 mod pruning;
@@ -17,6 +19,7 @@ mod server;
 mod skipping;
 mod takeovers;
 mod timing;
+mod undeleting;
 mod under_load;
 mod verifying;
 mod world;

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 
 use crate::world::{World, daily, locations, options, password, scope};
 
-const SCOPE: &str = "items";
-const THREE_DAYS: &str = "keep = { days = 3 }\nalerts = { clean_up = true }";
+pub(crate) const SCOPE: &str = "items";
+pub(crate) const THREE_DAYS: &str = "keep = { days = 3 }\nalerts = { clean_up = true }";
 
 async fn pruned_at(
     world: &World,
@@ -34,7 +34,7 @@ async fn pruned(world: &World) -> (ScopePlan, Pruned) {
 }
 
 /// A full that is so many days old.
-async fn full(world: &World, days: i64, trust: Trust) -> SnapshotRecord {
+pub(crate) async fn full(world: &World, days: i64, trust: Trust) -> SnapshotRecord {
     let began = Utc::now() - TimeDelta::days(days);
     let name = scope(SCOPE);
     let order = Order {
@@ -69,7 +69,12 @@ async fn repository(world: &World, record: &SnapshotRecord) -> Repository {
 }
 
 /// A snapshot in the chain of another: the same files and one more, of content that is its own.
-async fn next(world: &World, base: &SnapshotRecord, days: i64, trust: Trust) -> SnapshotRecord {
+pub(crate) async fn next(
+    world: &World,
+    base: &SnapshotRecord,
+    days: i64,
+    trust: Trust,
+) -> SnapshotRecord {
     let repository = repository(world, base).await;
     let index = repository.load_index().await.unwrap();
     let (known, reader) = (index.known(), repository.reader(index));
@@ -98,7 +103,7 @@ async fn next(world: &World, base: &SnapshotRecord, days: i64, trust: Trust) -> 
     record
 }
 
-async fn is_good(world: &World, record: &SnapshotRecord) -> bool {
+pub(crate) async fn is_good(world: &World, record: &SnapshotRecord) -> bool {
     let found = verify(world.store.clone(), &password(), record, &Progress::new()).await;
     found.is_ok_and(|found| found.is_good() && found.findings.is_empty())
 }

@@ -526,6 +526,7 @@ impl Year {
             verified_at: None,
             findings: 0,
             deleting_since: None,
+            hold: None,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use logisedge_storage::Put;
+use logisedge_storage::{ObjectStore, Put};
 use serde::Serialize;
 
 use super::{Guard, PackFate, Prepared, Work, fresh_lock, is_denied};
 use crate::error::{RepositoryError, RepositoryErrorKind};
 use crate::id::{IdSet, IndexId, PackId, sha256};
-use crate::index::{BlobKind, INDEX_BLOBS_MAX, IndexFile, IndexedPack};
+use crate::index::{BlobKind, IndexFile, IndexedPack};
 use crate::layout;
 use crate::pack::{PackBuilder, PackedBlob, SealedPack};
 use crate::repository::get;
@@ -283,17 +283,7 @@ impl Prepared {
                 blobs: blobs.iter().map(Into::into).collect(),
             });
         }
-        let mut file = Vec::new();
-        let mut count = 0;
-        for pack in packs {
-            count += pack.blobs.len();
-            file.push(pack);
-            if count >= INDEX_BLOBS_MAX {
-                count = 0;
-                self.put_index(std::mem::take(&mut file), applied).await?;
-            }
-        }
-        if !file.is_empty() {
+        for file in IndexFile::of_packs(packs) {
             self.put_index(file, applied).await?;
         }
         Ok(())
@@ -301,22 +291,11 @@ impl Prepared {
 
     async fn put_index(
         &self,
-        packs: Vec<IndexedPack>,
+        file: IndexFile,
         applied: &mut Applied,
     ) -> Result<(), RepositoryError> {
-        let cipher = Arc::clone(self.repository.cipher());
-        let object = off_runtime(move || index_object(packs, &cipher)).await?;
-        let id = IndexId(sha256(&object));
-        applied.bytes_written += object.len() as u64;
-        let put = Put {
-            create_only: false,
-            sha256: Some(id.0),
-        };
-        let key = layout::index(&id);
-        self.repository
-            .store()
-            .put(&key, Bytes::from(object), put)
-            .await?;
+        let store = &**self.repository.store();
+        applied.bytes_written += put_index(store, self.repository.cipher(), file).await?;
         Ok(())
     }
 }
@@ -333,13 +312,28 @@ impl From<RepositoryError> for Stop {
     }
 }
 
-fn index_object(packs: Vec<IndexedPack>, cipher: &CipherBox) -> Result<Vec<u8>, RepositoryError> {
-    let file = IndexFile {
-        supersedes: Vec::new(),
-        packs,
+/// Writes an index file, and says how many bytes it has.
+pub(crate) async fn put_index(
+    store: &dyn ObjectStore,
+    cipher: &Arc<CipherBox>,
+    file: IndexFile,
+) -> Result<u64, RepositoryError> {
+    let cipher = Arc::clone(cipher);
+    let object = off_runtime(move || {
+        let json = crate::golang::json(&file).map_err(|error| cannot_encode(error.to_string()))?;
+        encode_object(&json, true, &cipher.0).map_err(|error| cannot_encode(error.to_string()))
+    });
+    let object = object.await?;
+    let id = IndexId(sha256(&object));
+    let bytes = object.len() as u64;
+    let put = Put {
+        create_only: false,
+        sha256: Some(id.0),
     };
-    let json = crate::golang::json(&file).map_err(|error| cannot_encode(error.to_string()))?;
-    encode_object(&json, true, &cipher.0).map_err(|error| cannot_encode(error.to_string()))
+    store
+        .put(&layout::index(&id), Bytes::from(object), put)
+        .await?;
+    Ok(bytes)
 }
 
 /// A blob's encrypted form. A pack has its blobs inside: its size was compared with their sum.

@@ -13,7 +13,7 @@
 
 mod apply;
 mod choose;
-mod needed;
+pub(crate) mod needed;
 mod price;
 
 use std::collections::BTreeSet;
@@ -27,6 +27,7 @@ use logisedge_storage::{ObjectMeta, ObjectStore};
 use serde::Serialize;
 
 pub use apply::Applied;
+pub(crate) use apply::put_index;
 pub use price::{Prices, Saving};
 
 use crate::error::{RepositoryError, RepositoryErrorKind};

@@ -16,7 +16,7 @@ const TREES_AT_ONCE: usize = 8;
 
 /// A bit for each row of an index; a blob's is that of its first row.
 #[derive(Debug)]
-pub(super) struct Needed {
+pub(crate) struct Needed {
     data: Bits,
     trees: Bits,
 }
@@ -50,7 +50,7 @@ impl Needed {
     }
 
     /// Whether the blob whose first row has this number is needed.
-    pub(super) fn has(&self, kind: BlobKind, first_row: usize) -> bool {
+    pub(crate) fn has(&self, kind: BlobKind, first_row: usize) -> bool {
         match kind {
             BlobKind::Data => self.data.has(first_row),
             BlobKind::Tree => self.trees.has(first_row),
@@ -81,7 +81,7 @@ impl Needed {
 
 /// Reads the directories of `kept`, each once, and notes every blob. Fails with the damage where one
 /// cannot be read, or names what no index knows.
-pub(super) async fn find(
+pub(crate) async fn find(
     repository: &Repository,
     index: &Index,
     kept: &[SnapshotId],

@@ -24,6 +24,9 @@ fn permission(operation: &str) -> &'static str {
         "write" => "s3:PutObject",
         "delete" => "s3:DeleteObject",
         "list" => "s3:ListBucket",
+        "list what was deleted of" => "s3:ListBucketVersions",
+        "read the old" => "s3:GetObjectVersion",
+        "bring back" => "s3:GetObjectVersion and s3:PutObject",
         _ => "s3:GetObject",
     }
 }
@@ -221,7 +224,7 @@ impl Place {
                     "there is no bucket {bucket:?}: create it, or correct the location's bucket"
                 ),
             ),
-            ("NoSuchKey" | "NotFound", _) | ("", 404) => {
+            ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) | ("", 404) => {
                 (Kind::NotFound, "there is no such object".to_owned())
             }
             ("PreconditionFailed", _) | (_, 412) => {
@@ -326,7 +329,7 @@ impl Place {
         let action = permission(operation);
         let Self { bucket, prefix } = self;
         match operation {
-            "list" => format!(
+            "list" | "list what was deleted of" => format!(
                 "access denied: the role needs {action} on arn:aws:s3:::{bucket}, and the bucket's policy must not refuse it"
             ),
             // Without s3:ListBucket, S3 hides from a reader that an object is not there.

@@ -1,6 +1,7 @@
 //! A bucket of S3, or of a store that speaks its protocol. One object is one PUT.
 
 mod failure;
+mod versions;
 
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ use chrono::{DateTime, Utc};
 
 use self::failure::Place;
 use crate::key::{check_folder, check_key, check_prefix};
-use crate::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::{DeletedObject, ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
 
 /// Keys of one DeleteObjects request:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
@@ -276,6 +277,23 @@ impl ObjectStore for S3Store {
             }
         }
         Ok(())
+    }
+
+    async fn list_deleted(&self, prefix: &str) -> Result<Vec<DeletedObject>, StorageError> {
+        check_prefix(prefix).map_err(|reason| self.bad_key("list", prefix, reason))?;
+        self.list_old(prefix).await
+    }
+
+    async fn get_deleted(
+        &self,
+        object: &DeletedObject,
+        range: Option<Range<u64>>,
+    ) -> Result<Bytes, StorageError> {
+        self.get_old(object, range).await
+    }
+
+    async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
+        self.copy_back(object).await
     }
 
     fn locate(&self, key: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use chrono::Utc;
 use logisedge_domain::id::SnapshotId;
@@ -13,6 +14,7 @@ use crate::support::alerts::Alerts;
 use crate::support::catalog::text;
 use crate::support::database::{sqlite, sqlite_rows};
 use crate::support::restic::Restic;
+use crate::support::said;
 use crate::support::stack::Stack;
 use crate::support::wait::wait_for;
 
@@ -120,6 +122,70 @@ async fn prune_deletes_what_no_rule_keeps_and_the_bucket_keeps_its_bytes() {
 
     the_catalog_is_rebuilt(&stack, &file).await;
     restores(&stack, &newest.id, &erp);
+    stack.delete().await;
+}
+
+/// A new database, rebuilt by the stock program from what restic restored.
+fn by_sqlite(folder: &Path, into: &Path) {
+    let script = std::fs::File::open(folder.join("restore.sql")).unwrap();
+    let mut sqlite = Command::new("sqlite3");
+    said(sqlite.arg(into).stdin(script).current_dir(folder));
+}
+
+#[tokio::test]
+async fn what_prune_deleted_is_brought_back_and_what_is_held_stays() {
+    let stack = Stack::deploy("undelete").await;
+    let erp = stack.path("erp.db");
+    sqlite(&erp, &["customer"], 500);
+    let config = stack.sqlite_config(&erp, &[(SCOPE, "customer")], "{ last = 1 }");
+    stack.apply(&stack.write("config.toml", &config));
+    let (first, second) = (backed_up(&stack).await, backed_up(&stack).await);
+    let newest = backed_up(&stack).await;
+    let id = |record: &SnapshotRecord| record.id.to_string();
+
+    let held = ["hold", &id(&second), "--reason", "audit", "--by", "anna"];
+    stack.cli(&held).good();
+    let done = stack.cli(&["prune", "--json"]).json();
+    assert_eq!(done[0]["done"]["snapshots"], json!([first.id]));
+    let shown = stack.cli(&["snapshots"]).good();
+    assert!(shown.contains("verified, held"), "{shown}");
+    let shown = stack.cli(&["show", &id(&second)]).good();
+    assert!(shown.contains("by anna: audit"), "{shown}");
+    Restic::of(&stack, second.chain.as_str()).await.check();
+
+    let listed = stack.cli(&["undelete"]).good();
+    assert!(listed.contains(&first.id.short()), "{listed}");
+    assert!(!listed.contains(&second.id.short()), "{listed}");
+    let listed = stack.cli(&["undelete", "--scope", SCOPE, "--json"]).json();
+    assert_eq!(listed[0]["snapshots"][0]["id"], id(&first));
+    let dry = stack.cli(&["undelete", &id(&first), "--dry-run"]).good();
+    assert!(dry.contains("Nothing was changed"), "{dry}");
+    let gone = stack.cli(&["undelete", &id(&newest)]).refused(4);
+    assert!(gone.contains("there is no deleted snapshot"), "{gone}");
+
+    let back = ["undelete", &id(&first), "--by", "bert", "--json"];
+    let back = stack.cli(&back).json();
+    assert_eq!(back["verification"]["findings"], json!([]));
+    let shown = stack.cli(&["undelete"]).good();
+    assert!(shown.contains("Nothing that was deleted"), "{shown}");
+    restores(&stack, &first.id, &erp);
+    let restic = Restic::of(&stack, first.chain.as_str()).await;
+    restic.check();
+    let into = stack.path("by restic");
+    restic.restore_snapshot(&id(&first), &into);
+    let copy = stack.path("by restic.db");
+    by_sqlite(&into, &copy);
+    assert_eq!(sqlite_rows(&copy), sqlite_rows(&erp));
+
+    // Neither goes before it is released.
+    let done = stack.cli(&["prune", "--json"]).json();
+    assert_eq!(done[0]["done"]["snapshots"], json!([]));
+    for record in [&first, &second] {
+        stack.cli(&["release", &id(record)]).good();
+    }
+    stack.cli(&["release", &id(&second)]).refused(5);
+    let done = stack.cli(&["prune", "--json"]).json();
+    assert_eq!(done[0]["done"]["snapshots"], json!([second.id, first.id]));
     stack.delete().await;
 }
 

@@ -105,6 +105,42 @@ fn operators_cannot_write_or_truly_delete_backups() {
 }
 
 #[test]
+fn who_holds_and_brings_back_cannot_truly_delete() {
+    let template = template();
+    let policy = &template["Resources"]["KeeperAccess"]["Properties"]["PolicyDocument"];
+    let statements = statements_of("KeeperAccess", policy);
+    let s3: BTreeSet<&str> = statements
+        .iter()
+        .flat_map(|statement| statement.actions.iter().map(String::as_str))
+        .filter(|action| action.starts_with("s3:"))
+        .collect();
+    assert_eq!(
+        s3,
+        BTreeSet::from([
+            "s3:GetObjectVersion",
+            "s3:ListBucketVersions",
+            "s3:PutObject"
+        ])
+    );
+}
+
+#[test]
+fn prune_cannot_touch_holds() {
+    let template = template();
+    let statements = role_statements(&template, "PruneRole");
+    let denied = statements
+        .iter()
+        .find(|statement| statement.place.ends_with("/NeverTouchHolds"));
+    let denied = denied.expect("a statement about holds");
+    assert!(!denied.allows);
+    assert_eq!(denied.actions, ["s3:DeleteObject", "s3:PutObject"]);
+    assert_eq!(
+        denied.resources,
+        [json!({ "Fn::Sub": "${Bucket.Arn}/${BackupPrefix}/*/holds/*" })]
+    );
+}
+
+#[test]
 fn no_role_has_a_wildcard_action() {
     let template = template();
     for (role, _) in resources(&template, "AWS::IAM::Role") {

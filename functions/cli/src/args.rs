@@ -58,6 +58,13 @@ pub(crate) enum Command {
     Run(Run),
     /// Show what is scheduled, what runs, and how the last runs ended.
     Status(Status),
+    /// Show which causes of alerts go on, how often each was told, and what was held back.
+    Alerts,
+    /// Show what changed more than usual and keeps scopes from being pruned.
+    Anomaly {
+        #[command(subcommand)]
+        command: Option<AnomalyCommand>,
+    },
     /// List snapshots, newest first.
     Snapshots {
         /// Only of this scope.
@@ -313,6 +320,19 @@ pub(crate) struct RetentionPreview {
     /// From this time on instead of now: 2026-12-01 or 2026-12-01T06:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = parse::instant)]
     pub(crate) from: Option<Instant>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AnomalyCommand {
+    /// Say that you looked: the scope is pruned again. The change was meant, and later snapshots are
+    /// compared with what it left.
+    Confirm {
+        /// The scope.
+        scope: ScopeName,
+        /// It was not meant and is undone: compare with what was before.
+        #[arg(long)]
+        undone: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

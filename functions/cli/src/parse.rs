@@ -2,6 +2,7 @@
 
 use chrono::{NaiveDate, NaiveTime};
 use logisedge_domain::Instant;
+use logisedge_domain::format::parse_bytes;
 
 /// `2026-12-01` (midnight UTC) or `2026-12-01T06:00:00Z`.
 pub(crate) fn instant(text: &str) -> Result<Instant, String> {
@@ -13,25 +14,7 @@ pub(crate) fn instant(text: &str) -> Result<Instant, String> {
 
 /// `500000`, `16GB`, `1.5 TB`: powers of 1000, as this program prints sizes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "write a size such as 500MB, 16GB or 1.5TB".to_owned();
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        _ => return Err(wrong()),
-    };
-    let bytes = number.parse::<f64>().map_err(|_| wrong())? * unit;
-    // Sizes of more than a petabyte are typing mistakes, and would not add up in 64 bits.
-    if bytes <= 1e15 {
-        Ok(bytes as u64)
-    } else {
-        Err(wrong())
-    }
+    parse_bytes(text).ok_or_else(|| "write a size such as 500MB, 16GB or 1.5TB".to_owned())
 }
 
 #[cfg(test)]

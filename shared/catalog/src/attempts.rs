@@ -8,6 +8,7 @@ use logisedge_domain::id::{ChainPath, Fence, RunId, ScopeName};
 use logisedge_domain::run::{Run, RunProgress, RunState, RunStats};
 use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 
+use crate::anomalies::Judged;
 use crate::expression::{Expression, Write, typed};
 use crate::keys::Key;
 use crate::outbox::outbox_writes;
@@ -15,6 +16,7 @@ use crate::runs::{ending, path, run_object};
 use crate::scope_lease::{self, lease_end};
 use crate::snapshots::{self, new_snapshot};
 use crate::table::{CONFLICT_TRIES_MAX, Outcome, pause};
+use crate::usage::add_usage;
 use crate::{Catalog, CatalogError, Message};
 
 /// What came of trying to begin an attempt.
@@ -64,6 +66,19 @@ pub struct Writing {
     pub kind: Kind,
     /// Why it is not the kind that was asked for.
     pub kind_reason: Option<String>,
+}
+
+/// What an attempt commits.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    /// The snapshot.
+    pub record: &'a SnapshotRecord,
+    /// What it took.
+    pub stats: &'a RunStats,
+    /// Bytes that the attempt wrote to the location, all objects included.
+    pub bytes_written: u64,
+    /// How large its tables are, and what is unusual of that, where it is known.
+    pub judged: Option<&'a Judged>,
 }
 
 /// How an attempt ends without a snapshot.
@@ -246,11 +261,16 @@ impl Catalog {
         &self,
         id: &RunId,
         fence: Fence,
-        record: &SnapshotRecord,
-        stats: &RunStats,
+        commit: Commit<'_>,
         now: Instant,
         outbox: &[Message],
     ) -> Result<(), CatalogError> {
+        let Commit {
+            record,
+            stats,
+            bytes_written,
+            judged,
+        } = commit;
         let object = run_object(id);
         let corrupt = |e| CatalogError::corrupt("commit", &object, e);
         let succeed = run_is_at(fence)
@@ -269,6 +289,10 @@ impl Catalog {
                 succeed,
                 new_snapshot("commit", record)?,
             ];
+            writes.push(add_usage(&record.location, &record.scope, bytes_written));
+            if let Some(judged) = judged {
+                writes.extend(judged.writes("commit", &record.scope)?);
+            }
             writes.extend(outbox_writes("commit", outbox, now)?);
             match self.transact("commit", &object, writes.clone()).await? {
                 Outcome::Done => return Ok(()),

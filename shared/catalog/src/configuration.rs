@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use logisedge_domain::Instant;
+use logisedge_domain::alert::AlertSettings;
 use logisedge_domain::config::{Config, LocationConfig, SourceConfig};
 use logisedge_domain::id::{LocationName, ScheduleName, ScopeName, SourceName};
 use logisedge_domain::schedule::Schedule;
@@ -93,6 +94,7 @@ impl Catalog {
                     config.scopes.insert(name, body(&sk, item)?);
                 }
                 Some(("schedule", _)) => config.schedules.push(body(&sk, item)?),
+                _ if sk == Key::alert_settings().sk => config.alerts = body(&sk, item)?,
                 _ if sk == Key::config_version().sk => {
                     stored.version = decode::<VersionItem>("read", OBJECT, item)?.version;
                 }
@@ -138,6 +140,14 @@ impl Catalog {
             }
         }
         Ok(applied)
+    }
+
+    /// How alerts are told.
+    pub async fn alert_settings(&self) -> Result<AlertSettings, CatalogError> {
+        let read = self
+            .config_item("how alerts are told".to_owned(), Key::alert_settings())
+            .await?;
+        Ok(read.unwrap_or_default())
     }
 
     /// A source's configuration.
@@ -217,6 +227,21 @@ fn changes<'a>(
         &old.scopes,
         &new.scopes,
         Key::scope,
+        applied,
+        &mut changes,
+        &mut gone,
+    )?;
+    let settings = |config: &'a Config| {
+        let set = (!config.alerts.is_default()).then_some(&config.alerts);
+        set.map(|alerts| ("of all schedules", alerts))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>()
+    };
+    compare(
+        "alerts",
+        &settings(old),
+        &settings(new),
+        |_| Key::alert_settings(),
         applied,
         &mut changes,
         &mut gone,

@@ -48,6 +48,12 @@ impl IntoValue for AttributeValue {
     }
 }
 
+impl IntoValue for i64 {
+    fn into_value(self) -> AttributeValue {
+        AttributeValue::N(self.to_string())
+    }
+}
+
 /// Instants are compared, so they have the fixed width.
 impl IntoValue for Instant {
     fn into_value(self) -> AttributeValue {
@@ -175,9 +181,26 @@ impl Expression {
         self
     }
 
+    /// Sets what is not set yet.
+    pub(crate) fn set_once(mut self, path: &str, value: impl IntoValue) -> Self {
+        let path = self.path(path);
+        let value = self.value(value);
+        self.sets
+            .push(format!("{path} = if_not_exists({path}, {value})"));
+        self
+    }
+
     pub(crate) fn remove(mut self, path: &str) -> Self {
         let path = self.path(path);
         self.removes.push(path);
+        self
+    }
+
+    /// Adds to a number, which is zero where it is absent.
+    pub(crate) fn add_number(mut self, path: &str, number: i64) -> Self {
+        let path = self.path(path);
+        let value = self.value(number);
+        self.adds.push(format!("{path} {value}"));
         self
     }
 
@@ -307,6 +330,10 @@ impl KeyCondition {
 
     pub(crate) fn at_most(self, path: &str, value: impl IntoValue) -> Self {
         Self(self.0.is(path, "<=", value))
+    }
+
+    pub(crate) fn at_least(self, path: &str, value: impl IntoValue) -> Self {
+        Self(self.0.is(path, ">=", value))
     }
 
     pub(crate) fn begins_with(mut self, path: &str, prefix: &str) -> Self {

@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::anomalies::{AnomalyItem, SizesItem};
+use crate::causes::CauseItem;
 use crate::configuration::ConfigItem;
 use crate::keys::unstamp;
 use crate::outbox::OutboxItem;
@@ -16,7 +18,9 @@ use crate::runs::RunItem;
 use crate::schedules::ScheduleItem;
 use crate::scope_lease::LeaseItem;
 use crate::snapshots::SnapshotItem;
+use crate::usage::UsageItem;
 use crate::verification::FindingsItem;
+use crate::watches::WatchItem;
 
 /// The domain's golden files: forms that were stored once.
 fn golden(name: &str) -> Value {
@@ -109,6 +113,53 @@ fn runs_leases_and_messages() {
     event.as_object_mut().unwrap().remove("version");
     let samples = [item(json!({ "to": "event", "what": event }), json!({}))];
     feed("outbox item", &samples, |_: OutboxItem| {});
+    let samples = [
+        item(
+            json!({ "to": "alert", "what": golden("alert-failure") }),
+            json!({}),
+        ),
+        item(
+            json!({ "to": "resolution", "what": golden("resolution") }),
+            json!({}),
+        ),
+    ];
+    feed("outbox item of an alert", &samples, |_: OutboxItem| {});
+    let more = json!({
+        "version": 3, "claimed_until": RECENT, "open_pk": "o", "open_at": RECENT,
+        "recent_pk": "r", "recent_at": RECENT,
+    });
+    feed(
+        "cause item",
+        &[item(golden("cause"), more)],
+        |_: CauseItem| {},
+    );
+}
+
+#[test]
+fn what_is_watched() {
+    let more = json!({
+        "open_pk": "o", "open_at": RECENT, "since": "2026-11-24T02:00:00Z",
+    });
+    feed(
+        "watch item",
+        &[item(golden("watch"), more)],
+        |_: WatchItem| {},
+    );
+    feed(
+        "sizes item",
+        &[item(golden("sizes"), json!({}))],
+        |_: SizesItem| {},
+    );
+    let flat = |body: Value| {
+        let mut item = json!({ "pk": "a", "sk": "b" });
+        let fields = item.as_object_mut().unwrap();
+        fields.extend(body.as_object().unwrap().clone());
+        item
+    };
+    let samples = [flat(golden("anomaly-open")), flat(golden("anomaly-meant"))];
+    feed("anomaly item", &samples, |_: AnomalyItem| {});
+    let usage = flat(json!({ "bytes": -7, "listed_at": "2026-11-24T02:00:00Z" }));
+    feed("usage item", &[usage], |_: UsageItem| {});
 }
 
 #[test]

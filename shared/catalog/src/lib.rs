@@ -5,7 +5,9 @@
 //! read again from there. Every state changes under a condition, so that a repeated, late or
 //! reordered request changes nothing.
 
+mod anomalies;
 mod attempts;
+mod causes;
 mod configuration;
 mod error;
 mod expression;
@@ -20,9 +22,13 @@ mod scope_lease;
 mod slots;
 mod snapshots;
 mod table;
+mod usage;
 mod verification;
+mod watches;
 
-pub use attempts::{AttemptEnd, Begin, Writing};
+pub use anomalies::{Judged, SIZES_KEPT};
+pub use attempts::{AttemptEnd, Begin, Commit, Writing};
+pub use causes::{KnownCause, Settled};
 pub use configuration::Applied;
 pub use error::{CatalogError, CatalogErrorKind};
 pub use meter::Spent;
@@ -34,3 +40,4 @@ pub use table::{
     BATCH_WRITES_MAX, Catalog, ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_WRITES_MAX,
 };
 pub use verification::{FINDING_DETAIL_BYTES_MAX, FINDINGS_MAX};
+pub use watches::{DueDigest, DueWatch};

@@ -3,12 +3,12 @@
 //! was delivered; so it is delivered at least once, and a repeated one is recognisable by its id.
 
 use logisedge_domain::Instant;
-use logisedge_domain::alert::Alert;
+use logisedge_domain::alert::{Alert, Resolution};
 use logisedge_domain::event::Event;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, KeyCondition, Write};
-use crate::keys::{Key, OUTBOX, PK};
+use crate::keys::{Key, OUTBOX, OUTBOX_ALERTS, PK, unstamp};
 use crate::table::TRANSACTION_WRITES_MAX;
 use crate::{Catalog, CatalogError};
 
@@ -18,8 +18,10 @@ use crate::{Catalog, CatalogError};
 pub enum Message {
     /// To the event bus.
     Event(Event),
-    /// To the alert topic.
+    /// To the alert topic, or to the count of what is held back.
     Alert(Alert),
+    /// To the causes of alerts that it says are gone.
+    Resolution(Resolution),
 }
 
 impl Message {
@@ -27,6 +29,7 @@ impl Message {
     pub fn id(&self) -> String {
         match self {
             Self::Alert(alert) => format!("alert.{}", alert.id),
+            Self::Resolution(resolution) => format!("resolution.{}", resolution.id),
             Self::Event(event) => {
                 let about = match event {
                     Event::BackupRequested { run, .. } => run.to_string(),
@@ -44,9 +47,26 @@ impl Message {
     }
 }
 
-/// Names a stored message.
+/// Names a stored message. Sorts by time in each of the two channels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OutboxId(String);
+pub struct OutboxId {
+    sk: String,
+    pk: String,
+}
+
+impl OutboxId {
+    /// When it was stored.
+    pub fn stored_at(&self) -> Option<Instant> {
+        unstamp(self.sk.split_once('#')?.0)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key {
+            pk: self.pk.clone(),
+            sk: self.sk.clone(),
+        }
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OutboxItem {
@@ -56,27 +76,26 @@ pub(crate) struct OutboxItem {
 }
 
 impl Catalog {
-    /// The oldest undelivered messages, at most `limit`.
+    /// The oldest undelivered messages, oldest first: at most `limit` events, and as many alerts.
     pub async fn outbox(&self, limit: usize) -> Result<Vec<(OutboxId, Message)>, CatalogError> {
-        let condition = KeyCondition::partition(PK, OUTBOX);
-        let items: Vec<OutboxItem> = self
-            .query("the outbox", None, condition, true, Some(limit))
-            .await?;
-        Ok(items
-            .into_iter()
-            .map(|item| (OutboxId(item.sk), item.body))
-            .collect())
+        let mut found = Vec::new();
+        for channel in [OUTBOX, OUTBOX_ALERTS] {
+            let condition = KeyCondition::partition(PK, channel);
+            let items: Vec<OutboxItem> = self
+                .query("the outbox", None, condition, true, Some(limit))
+                .await?;
+            found.extend(items.into_iter().map(|item| {
+                let OutboxItem { pk, sk, body } = item;
+                (OutboxId { sk, pk }, body)
+            }));
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found)
     }
 
     /// Forgets messages that were delivered.
     pub async fn delivered(&self, ids: &[OutboxId]) -> Result<(), CatalogError> {
-        let keys = ids
-            .iter()
-            .map(|id| Key {
-                pk: OUTBOX.to_owned(),
-                sk: id.0.clone(),
-            })
-            .collect();
+        let keys = ids.iter().map(OutboxId::key).collect();
         self.delete_all("the outbox", keys).await
     }
 
@@ -104,7 +123,10 @@ pub(crate) fn outbox_writes(
         .iter()
         .filter(|message| seen.insert(message.id()))
         .map(|message| {
-            let key = Key::outbox(now, &message.id());
+            let key = match message {
+                Message::Event(_) => Key::outbox(now, &message.id()),
+                _ => Key::outbox_alert(now, &message.id()),
+            };
             let item = OutboxItem {
                 pk: key.pk,
                 sk: key.sk,

@@ -154,6 +154,22 @@ impl Catalog {
         Ok(items.into_iter().map(|item| item.body).collect())
     }
 
+    /// The newest runs that were requested since then, newest first, at most `limit`, as of about a second
+    /// ago.
+    pub async fn runs_since(&self, since: Instant, limit: usize) -> Result<Vec<Run>, CatalogError> {
+        let condition = KeyCondition::partition(RECENT.pk, RECENT_RUNS).at_least(RECENT.sk, since);
+        let items: Vec<RunItem> = self
+            .query(
+                "the newest runs",
+                Some(RECENT),
+                condition,
+                false,
+                Some(limit),
+            )
+            .await?;
+        Ok(items.into_iter().map(|item| item.body).collect())
+    }
+
     /// Runs that are not final and that somebody should look after by now, longest waiting first:
     /// requested and never picked up, due for another attempt, or running with a lease that ran
     /// out. As of about a second ago: what follows has to be conditional. At most [`DUE_AT_ONCE_MAX`].

@@ -10,6 +10,7 @@ use logisedge_domain::id::{ScopeName, SnapshotId};
 use logisedge_domain::snapshot::{Hold, SnapshotRecord};
 use serde::{Deserialize, Serialize};
 
+use crate::anomalies;
 use crate::expression::{Expression, KeyCondition, Write, typed};
 use crate::keys::{
     Key, PK, RECENT, RECENT_SNAPSHOTS, SK, SNAPSHOT_PREFIX, findings_pk, scope_pk, stamp, unstamp,
@@ -253,7 +254,8 @@ impl Catalog {
     }
 
     /// Marks a snapshot before its first byte is deleted, so that nobody begins to read it. Marking
-    /// it again is no error. False if somebody reads or holds it, or it is not recorded. `Fenced` if
+    /// it again is no error. False if somebody reads or holds it, it is not recorded, or nobody confirmed an
+    /// anomaly of its scope yet. `Fenced` if
     /// nobody holds the scope's lease for it ([`Self::begin_exclusive`]).
     pub async fn mark_deleting(
         &self,
@@ -271,13 +273,17 @@ impl Catalog {
                 |e| e.is(path::IN_USE_UNTIL, "<=", now),
             )
             .set(path::DELETING_SINCE, since);
-        let writes = vec![
+        let mut writes = vec![
             Write::Update(Key::snapshot(&record.scope, &record.id), mark),
             Write::Check(
                 Key::lease(&record.scope),
                 Expression::leased_exclusively(now),
             ),
         ];
+        if record.deleting_since.is_none() {
+            let confirmed = Expression::new().lacks(anomalies::path::OPEN);
+            writes.push(Write::Check(Key::anomaly(&record.scope), confirmed));
+        }
         match self.transact("mark", &object, writes).await? {
             Outcome::Done => Ok(true),
             Outcome::Refused(which) if which.get(1) == Some(&true) => {

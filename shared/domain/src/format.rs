@@ -27,6 +27,24 @@ pub fn bytes(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// Reads `500000`, `16GB`, `1.5 TB`: powers of 1000, as [`bytes`] shows them. None: it is none, or of more
+/// than a petabyte, which is a typing mistake and would not add up in 64 bits.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * unit;
+    (bytes <= 1e15).then_some(bytes as u64)
+}
+
 /// `0.4 s`, `59 s`, `2 m 03 s`, `1 h 02 m`, `3 d 04 h`: the two largest units, rounded down.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

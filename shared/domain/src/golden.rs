@@ -13,6 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::alert::{Alert, AlertSettings, CauseState, Resolution};
+use crate::anomaly::{Anomaly, AnomalyState, Measure, Sizes};
 use crate::chain::Rhythm;
 use crate::event::{DispatchInput, Event, EventError};
 use crate::manifest::{
@@ -21,6 +23,7 @@ use crate::manifest::{
 };
 use crate::requests::Requests;
 use crate::retention::Retention;
+use crate::rpo::Watch;
 use crate::run::{Cause, Run, RunStats};
 use crate::samples::{at, run, schedule, snapshot, succeeded_run};
 use crate::schedule::ScheduleState;
@@ -284,6 +287,53 @@ fn records_of_the_catalog() {
     let text = include_str!("../tests/config/every-key.toml");
     let config = crate::config::Config::parse(text, "every-key.toml").unwrap();
     check("configuration", &config);
+}
+
+#[test]
+fn what_waits_to_be_told() {
+    let now = at("2026-11-24T03:00:00Z");
+    let mut failed = run();
+    failed.reason = Some("the server cannot be reached".to_owned());
+    let alert = Alert::run_failed(&failed, now);
+    check("alert-failure", &alert);
+    let state = CauseState {
+        cause: alert.cause(),
+        since: now,
+        told_at: now,
+        told: 1,
+        held_back: 12,
+        newest: alert,
+    };
+    check("cause", &state);
+    check("alert-resolved", &state.resolved("it works again", now));
+    let resolution = Resolution::run_succeeded(&run(), &snapshot(1), now);
+    check("resolution", &resolution);
+    check("alert-settings", &AlertSettings::default());
+}
+
+#[test]
+fn what_is_watched() {
+    let now = at("2026-11-24T03:00:00Z");
+    let watch = Watch {
+        scope: run().scope,
+        since: now,
+        alerted_at: Some(now),
+    };
+    check("watch", &watch);
+    let sizes = Sizes {
+        unusual: true,
+        ..Sizes::of(&manifest(), snapshot(1).id)
+    };
+    check("sizes", &sizes);
+    let anomaly = Anomaly {
+        table: "public.customers".to_owned(),
+        measure: Measure::Empty,
+        found: 0,
+        usual: 2,
+    };
+    let state = AnomalyState::default().after(&sizes, &[anomaly]);
+    check("anomaly-open", &state);
+    check("anomaly-meant", &state.confirmed(true, now).unwrap());
 }
 
 #[test]

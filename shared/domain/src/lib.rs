@@ -5,7 +5,9 @@
 //! every decision in this crate can be replayed.
 
 pub mod alert;
+pub mod anomaly;
 pub mod calendar;
+pub mod capacity;
 pub mod chain;
 pub mod config;
 pub mod event;
@@ -23,6 +25,7 @@ pub mod prices;
 pub mod requests;
 pub mod retention;
 pub mod retry;
+pub mod rpo;
 pub mod run;
 #[cfg(test)]
 mod samples;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::Instant;
+use crate::alert::Topics;
 use crate::calendar::Calendar;
 use crate::id::{ChainPath, Fence, RunId, SnapshotId};
 use crate::requests::Requests;
@@ -28,6 +29,7 @@ pub(crate) fn schedule() -> Schedule {
         location: "main".parse().unwrap(),
         retention: Retention::default(),
         alerts: AlertPolicy::default(),
+        topics: Topics::default(),
         enabled: true,
         catch_up_seconds: 6 * 3600,
         start_within_seconds: None,

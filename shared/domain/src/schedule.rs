@@ -12,7 +12,7 @@ use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
-use crate::alert::AlertKind;
+use crate::alert::{AlertKind, Topics};
 use crate::calendar::Calendar;
 use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
@@ -42,6 +42,9 @@ pub struct Schedule {
     pub retention: Retention,
     /// Which of its events are alerted.
     pub alerts: AlertPolicy,
+    /// Where its alerts go; where all others go, if none.
+    #[serde(default, skip_serializing_if = "Topics::is_empty")]
+    pub topics: Topics,
     /// A disabled schedule has no slots.
     pub enabled: bool,
     /// How late a missed slot may still start, in seconds.
@@ -109,6 +112,11 @@ impl AlertPolicy {
             AlertKind::CleanUp => self.clean_up,
             AlertKind::Missed
             | AlertKind::Late
+            | AlertKind::Digest
+            | AlertKind::Anomaly
+            | AlertKind::StorageSoonFull
+            | AlertKind::UsageDiffers
+            | AlertKind::NoGoodSnapshot
             | AlertKind::DeadLetter
             | AlertKind::StorageFull => true,
         }

@@ -18,6 +18,13 @@ pub struct Scope {
     /// How long its snapshots are kept, counted over all schedules, beside what each schedule says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// How old its newest good snapshot may become, in seconds: what the company can afford to lose.
+    /// None: nobody is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_seconds: Option<u64>,
+    /// Tables, as patterns, whose sizes may change as they like; see [`crate::anomaly`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomaly_ignore: Vec<String>,
 }
 
 /// Which part of a source a scope holds.

@@ -6,11 +6,11 @@ mod turns;
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant as Stopwatch};
 
 use chrono::Utc;
-use logisedge_catalog::{Catalog, Message, Writing};
+use logisedge_catalog::{Catalog, Commit, Message, Writing};
 use logisedge_domain::alert::Alert;
 use logisedge_domain::chain::{Choice, Wanted, choose};
 use logisedge_domain::id::{ChainPath, Fence, RunId, SnapshotId};
@@ -25,8 +25,10 @@ use tracing::{info, warn};
 
 pub use turns::{Began, begin, give_up, succeed};
 
+use crate::anomaly::{forget_old_sizes, judge};
 use crate::backup::{Order, Taken, take_on};
 use crate::base::{Basis, look, open_source};
+use crate::capacity::{note, reached, require_room};
 use crate::{EngineError, EngineErrorKind, Progress, adopt};
 
 /// How long a lease holds without a heartbeat. An attempt whose function was killed blocks its scope
@@ -98,6 +100,7 @@ where
         catalog,
         run: &run,
         fence,
+        store: OnceLock::new(),
     };
     let work = async {
         let places = open(run.clone()).await?;
@@ -117,7 +120,10 @@ where
     };
     match outcome {
         Ok((taken, places)) => commit(&lease, taken, &places).await,
-        Err(error) => give_up(catalog, &run, fence, error, Utc::now()).await,
+        Err(error) => {
+            lease.count_what_is_left().await;
+            give_up(catalog, &run, fence, error, Utc::now()).await
+        }
     }
 }
 
@@ -137,9 +143,23 @@ async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attem
         catalog,
         run,
         fence,
+        ..
     } = *lease;
-    let stats = &taken.stats;
-    if !succeed(catalog, run, fence, &taken.record, stats, Utc::now()).await? {
+    let (record, now) = (&taken.record, Utc::now());
+    let seen = judge(catalog, &places.scope, &taken).await;
+    let anomalies = seen.as_ref().map(|seen| seen.anomalies.as_slice());
+    let mut told = alert_if(anomalies.is_some_and(|found| !found.is_empty()), || {
+        Alert::anomaly(record, anomalies.unwrap_or_default(), now)
+    });
+    let bytes_written = lease.bytes_written();
+    told.extend(reached(catalog, &record.location, bytes_written, now).await);
+    let commit = Commit {
+        record,
+        stats: &taken.stats,
+        bytes_written,
+        judged: seen.as_ref().map(|seen| &seen.judged),
+    };
+    if !succeed(catalog, run, fence, commit, told, now).await? {
         // Another attempt owns the scope now. What we wrote must not outlive us as a snapshot
         // that the catalog does not know.
         withdraw(catalog, places, &taken).await;
@@ -147,6 +167,10 @@ async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attem
             "another attempt took over the lease before the commit",
         ));
     }
+    if let Some(seen) = &seen {
+        forget_old_sizes(catalog, &record.scope, seen).await;
+    }
+    note(catalog, &record.location).await;
     Ok(Attempted::Succeeded(Box::new(taken)))
 }
 
@@ -179,9 +203,28 @@ struct Held<'a> {
     catalog: &'a Catalog,
     run: &'a Run,
     fence: Fence,
+    /// The location, once something is written there: it counts what.
+    store: OnceLock<Arc<Counting>>,
 }
 
 impl Held<'_> {
+    /// Bytes that the attempt wrote so far.
+    fn bytes_written(&self) -> u64 {
+        self.store.get().map_or(0, |store| store.bytes_put())
+    }
+
+    /// Counts what a failed attempt leaves at the location until prune removes it.
+    async fn count_what_is_left(&self) {
+        let (location, bytes) = (&self.run.location, self.bytes_written());
+        if bytes == 0 {
+            return;
+        }
+        let counted = self.catalog.add_usage(location, &self.run.scope, bytes);
+        if let Err(error) = counted.await {
+            warn!(%error, %location, "the next listing will count what the attempt left");
+        }
+    }
+
     /// The snapshot that an earlier attempt at the run stored and did not come to commit.
     async fn left_behind(&self, places: &Places) -> Result<Option<Taken>, EngineError> {
         let (Some(chain), true) = (&self.run.chain, self.run.attempts > 1) else {
@@ -217,11 +260,13 @@ impl Held<'_> {
             memory_bytes_max: places.memory_bytes_max,
         };
         let counting = Arc::new(Counting::new(places.store.clone()));
+        let counting = self.store.get_or_init(|| counting).clone();
         let store: Arc<dyn ObjectStore> = counting.clone();
         let password = &places.password;
         let choice = self.choose().await?;
         let basis = look(&store, password, places.options, &places.scope, choice).await?;
         let (snapshot, basis) = open_source(places.source.as_ref(), &places.scope, basis).await?;
+        require_room(self.catalog, run, basis.kind()).await?;
         self.begin_writing(&order, &basis).await?;
         let taken = take_on(snapshot, &basis, store, password, &order, progress).await?;
         Ok(taken.since(began, counting.requests()))

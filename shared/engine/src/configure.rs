@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use logisedge_catalog::Catalog;
 use logisedge_domain::Instant;
 use logisedge_domain::config::Config;
-use logisedge_domain::id::ScheduleName;
+use logisedge_domain::id::{ScheduleName, ScopeName};
 use logisedge_domain::plan::plan_slot;
 use logisedge_domain::schedule::Schedule;
 
@@ -57,5 +57,14 @@ pub async fn apply(
         return Err(error);
     }
     catalog.apply(config, now, &next_slots(config, now)).await?;
+    // Each is looked at by the next tick, which finds out when it is due again.
+    let watched = config.scopes.values().filter(|s| s.rpo_seconds.is_some());
+    let watched: Vec<ScopeName> = watched.map(|scope| scope.name.clone()).collect();
+    catalog.watch(&watched, now).await?;
+    let digest = config
+        .alerts
+        .digest
+        .and_then(|digest| digest.next_after(now));
+    catalog.schedule_digest(digest, now).await?;
     Ok(done)
 }

@@ -28,6 +28,8 @@ use logisedge_domain::snapshot::Kind;
 use serde::Serialize;
 
 use crate::EngineError;
+use crate::quieting::summarise;
+use crate::rpo::look_at_watched;
 use late::pass_limit;
 use open::look_after;
 pub(crate) use slots::dispatch_slots;
@@ -56,6 +58,8 @@ pub struct Dispatched {
     pub missed_uncounted: u64,
     /// Runs that it was told of that they do not keep to their time.
     pub late: Vec<RunId>,
+    /// Summaries of alerts that were held back.
+    pub summaries: u64,
     /// The first thing that failed, where something did. The next tick tries it again.
     #[serde(skip)]
     pub failure: Option<EngineError>,
@@ -75,6 +79,7 @@ impl Dispatched {
         self.missed.extend(other.missed);
         self.missed_uncounted += other.missed_uncounted;
         self.late.extend(other.late);
+        self.summaries += other.summaries;
         match (&self.failure, other.failure) {
             (None, failure) => self.failure = failure,
             (Some(_), Some(error)) => tracing::error!(%error, "another part of the tick failed"),
@@ -87,10 +92,11 @@ impl Dispatched {
 /// also bounds the requests that are on their way.
 const AT_ONCE: usize = 16;
 
-/// The minute's work: schedules that are due, open runs whose time has come, and runs that are late. What
-/// fails for one of them stops no other; the first failure is told beside what was done.
+/// The minute's work: schedules that are due, open runs whose time has come, runs that are late, what was
+/// held back of alerts, and what is watched. What fails for one of them stops no other; the first failure is
+/// told beside what was done.
 ///
-/// Costs three queries and a few requests for each thing that is due, however many schedules and runs
+/// Costs five queries and a few requests for each thing that is due, however many schedules and runs
 /// there are beside. Of more than [`DUE_AT_ONCE_MAX`](logisedge_catalog::DUE_AT_ONCE_MAX) things of a
 /// kind, the longest due are worked on, and the next tick goes on.
 pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
@@ -116,6 +122,13 @@ pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineE
         Box::pin(pass_limit(catalog, run, limit, now))
     };
     side_by_side(late, pass, &mut done).await;
+    match summarise(catalog, now).await {
+        Ok(told) => done.summaries = told,
+        Err(error) => done.add(Err(error)),
+    }
+    if let Err(error) = look_at_watched(catalog, now).await {
+        done.add(Err(error));
+    }
     Ok(done)
 }
 

@@ -5,18 +5,23 @@
 //! among them the events and alerts that the caller publishes. Nothing here names an AWS client.
 
 mod adopt;
+pub mod anomaly;
 pub mod attempt;
 pub mod backup;
 pub mod base;
+mod capacity;
 pub mod configure;
+mod digest;
 pub mod dispatch;
 mod error;
 pub mod hold;
 mod loads;
 mod progress;
 pub mod prune;
+mod quieting;
 pub mod rebuild;
 pub mod restore;
+mod rpo;
 mod stream;
 pub mod undelete;
 pub mod verify;

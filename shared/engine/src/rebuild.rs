@@ -1,9 +1,11 @@
 //! Rebuilding the catalog: every snapshot that lies at a location is found there and recorded again.
 //! The catalog is an index; the locations are the truth.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use logisedge_catalog::Catalog;
+use logisedge_catalog::{Catalog, SIZES_KEPT};
+use logisedge_domain::anomaly::Sizes;
 use logisedge_domain::id::{ChainPath, LocationName, ScopeName, SnapshotId};
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_repository::{Options, Password, Repository};
@@ -28,6 +30,9 @@ pub struct Rebuilt {
     pub unreadable: Vec<(ChainPath, String)>,
 }
 
+/// What [`find_snapshots`] finds, with how large the tables of each snapshot are.
+type Found = (Vec<(SnapshotRecord, Sizes)>, Vec<(ChainPath, String)>);
+
 /// Every snapshot at a location, read from the location alone, oldest first. What cannot be read is
 /// told beside it and hides nothing else.
 pub async fn find_snapshots(
@@ -36,6 +41,17 @@ pub async fn find_snapshots(
     password: &Password,
     progress: &Progress,
 ) -> Result<(Vec<SnapshotRecord>, Vec<(ChainPath, String)>), EngineError> {
+    let (found, unreadable) = find_all(name, store, password, progress).await?;
+    let records = found.into_iter().map(|(record, _)| record);
+    Ok((records.collect(), unreadable))
+}
+
+async fn find_all(
+    name: &LocationName,
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    progress: &Progress,
+) -> Result<Found, EngineError> {
     let mut records = Vec::new();
     let mut unreadable = Vec::new();
     for folder in store.list_folders("").await? {
@@ -44,14 +60,14 @@ pub async fn find_snapshots(
             continue;
         };
         for chain in chains_of(store.as_ref(), &scope).await? {
-            match read_chain(name, store, password, &chain).await {
+            match read_sized(name, store, password, &chain).await {
                 Ok(found) => records.extend(found),
                 Err(error) => unreadable.push((chain, error.message)),
             }
             progress.add_part();
         }
     }
-    records.sort_by_key(|record| record.taken_at);
+    records.sort_by_key(|(record, _)| record.taken_at);
     Ok((records, unreadable))
 }
 
@@ -62,6 +78,16 @@ pub(crate) async fn read_chain(
     password: &Password,
     chain: &ChainPath,
 ) -> Result<Vec<SnapshotRecord>, EngineError> {
+    let found = read_sized(name, store, password, chain).await?;
+    Ok(found.into_iter().map(|(record, _)| record).collect())
+}
+
+async fn read_sized(
+    name: &LocationName,
+    store: &Arc<dyn ObjectStore>,
+    password: &Password,
+    chain: &ChainPath,
+) -> Result<Vec<(SnapshotRecord, Sizes)>, EngineError> {
     let objects = store.list(&format!("{chain}/snapshots/")).await?;
     if objects.is_empty() {
         return Ok(Vec::new());
@@ -82,7 +108,7 @@ pub(crate) async fn read_chain(
         };
         let mut record = record_of(&manifest, id, name, chain, stored);
         record.hold = holds.remove(&id);
-        records.push(record);
+        records.push((record, Sizes::of(&manifest, id)));
     }
     Ok(records)
 }
@@ -106,13 +132,16 @@ pub async fn rebuild(
     password: &Password,
     progress: &Progress,
 ) -> Result<Rebuilt, EngineError> {
-    let (found, unreadable) = find_snapshots(name, store, password, progress).await?;
+    let (found, unreadable) = find_all(name, store, password, progress).await?;
     let mut rebuilt = Rebuilt {
         unreadable,
         ..Rebuilt::default()
     };
-    for record in found {
+    let mut sizes: BTreeMap<ScopeName, Vec<Sizes>> = BTreeMap::new();
+    for (record, of) in found {
+        let history = sizes.entry(record.scope.clone()).or_default();
         if catalog.put_snapshot(&record).await? {
+            history.push(of);
             rebuilt.recorded.push(record);
             continue;
         }
@@ -123,6 +152,12 @@ pub async fn rebuild(
                 .await?
         {
             rebuilt.held.push(record.id);
+        }
+    }
+    for (scope, history) in sizes {
+        // Oldest first; those of snapshots that are known already are there, or were forgotten.
+        for sizes in history.iter().rev().take(SIZES_KEPT) {
+            catalog.put_sizes(&scope, sizes).await?;
         }
     }
     Ok(rebuilt)

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use chrono::Utc;
 use logisedge_catalog::{Catalog, Message};
-use logisedge_domain::alert::Alert;
+use logisedge_domain::alert::{Alert, Resolution};
 use logisedge_domain::finding::{Finding, FindingKind};
 use logisedge_domain::manifest::{MANIFEST_VERSION, Manifest, RowFormat, TableEntry};
 use logisedge_domain::requests::Requests;
@@ -325,11 +325,28 @@ pub async fn verify_recorded(
             .await?
             .is_none_or(|state| state.schedule.alerts.finding),
     };
-    let outbox: Vec<Message> = alert_if(wanted && !verification.findings.is_empty(), || {
+    let mut outbox: Vec<Message> = alert_if(wanted && !verification.findings.is_empty(), || {
         Alert::finding(record, &verification.findings, now)
     });
+    if verification.findings.is_empty() {
+        let is_newest = is_newest(catalog, record).await?;
+        let resolution = Resolution::verified(record, is_newest, now);
+        outbox.push(Message::Resolution(resolution));
+    }
     catalog
         .record_verification(record, trust, &verification.findings, now, &outbox)
         .await?;
+    if trust == Trust::Verified {
+        catalog.wake_watch(&record.scope, now).await?;
+    }
     Ok(verification)
+}
+
+/// Whether the scope has no newer snapshot that could be restored.
+async fn is_newest(catalog: &Catalog, record: &SnapshotRecord) -> Result<bool, EngineError> {
+    let records = catalog.snapshots(&record.scope).await?;
+    let mut live = records.iter().filter(|r| r.deleting_since.is_none());
+    Ok(live
+        .next()
+        .is_none_or(|newest| newest.taken_at <= record.taken_at))
 }

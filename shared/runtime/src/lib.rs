@@ -10,6 +10,7 @@ mod places;
 mod secret;
 mod serve;
 mod settings;
+mod telling;
 mod trace;
 
 pub use aws::Aws;

@@ -1,102 +1,143 @@
 //! Delivering what commits left in the outbox: at least once, oldest first.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use logisedge_catalog::{Catalog, CatalogError, Message};
-use logisedge_domain::alert::Alert;
+use logisedge_catalog::{Catalog, CatalogError, Message, OutboxId};
 use tracing::warn;
 
-use crate::{Aws, RuntimeError, Settings};
+use crate::telling::{Alerts, Handled};
+use crate::{Aws, Settings};
 
-/// Messages delivered at one go; the next minute's tick takes the rest.
+/// Messages of a channel delivered at one go; the next minute's tick takes the rest.
 const DELIVERED_AT_ONCE_MAX: usize = 1000;
 
 /// What a delivery did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Delivered {
-    /// Messages that reached the bus or the topic.
+    /// Messages that reached the bus or the topic, or the causes that they end.
     pub delivered: usize,
+    /// Alerts that were held back and counted.
+    pub held_back: usize,
     /// Messages that stay in the outbox for the next try.
     pub kept: usize,
+    /// When the oldest of those was stored.
+    pub oldest_kept: Option<logisedge_domain::Instant>,
 }
 
-/// Failures after which a channel is left alone until the next tick: it is down, and asking it for
+/// Failures after which the bus or a topic is left alone until the next tick: it is down, and asking it for
 /// every waiting message would only cost time.
-const CHANNEL_FAILURES_MAX: usize = 3;
+pub(crate) const CHANNEL_FAILURES_MAX: usize = 3;
 
 /// Delivered messages that are forgotten in one request.
 const FORGOTTEN_AT_ONCE: usize = 10;
 
-/// Sends an alert, in a short form where the topic refuses the whole one for good: a text that is too
-/// long must not keep people from hearing of it at all.
-async fn send_alert(aws: &Aws, topic_arn: &str, alert: &Alert) -> Result<(), RuntimeError> {
-    match aws.send_alert(topic_arn, alert).await {
-        Err(error) if !error.retry.is_transient() => {
-            warn!(%error, alert = alert.id, "an alert goes out without its details");
-            aws.send_alert(topic_arn, &short_form(alert)).await
-        }
-        done => done,
-    }
-}
-
-fn short_form(alert: &Alert) -> Alert {
-    let mut places = Vec::new();
-    places.extend(alert.run.as_ref().map(|run| format!("run {run}")));
-    places.extend(alert.snapshot.as_ref().map(|id| format!("snapshot {id}")));
-    if places.is_empty() {
-        places.push("the functions' logs".to_owned());
-    }
-    Alert {
-        details: vec![format!(
-            "The details could not be sent: see {}",
-            places.join(" and ")
-        )],
-        ..alert.clone()
-    }
-}
-
 /// Delivers the outbox, for `time_max` at the most. A message that cannot be delivered stays, is
-/// logged, and is tried again at the next tick. The bus and the topic are apart: one that is down holds up nothing of the other.
+/// logged, and is tried again at the next tick. The bus and the topic are apart: one that is down holds
+/// up nothing of the other.
 pub async fn deliver_outbox(
     aws: &Aws,
     settings: &Settings,
     catalog: &Catalog,
     time_max: Duration,
 ) -> Result<Delivered, CatalogError> {
-    let mut done = Delivered::default();
     let begun = Instant::now();
-    let mut ids = Vec::new();
-    let mut failures = [0; 2];
-    for (id, message) in catalog.outbox(DELIVERED_AT_ONCE_MAX).await? {
-        let channel = usize::from(matches!(message, Message::Alert(_)));
-        if failures[channel] >= CHANNEL_FAILURES_MAX || begun.elapsed() > time_max {
-            done.kept += 1;
-            continue;
-        }
-        let sent = match &message {
-            Message::Event(event) => {
-                aws.publish(&settings.bus, std::slice::from_ref(event))
-                    .await
+    let mut pass = Pass {
+        aws,
+        settings,
+        catalog,
+        alerts: Alerts::new(aws, settings, catalog),
+        bus_failures: 0,
+        published: Vec::new(),
+        kept: BTreeSet::new(),
+        done: Delivered::default(),
+    };
+    while pass.go_through(|| begun.elapsed() > time_max).await? {}
+    catalog.delivered(&pass.published).await?;
+    pass.done.kept = pass.kept.len();
+    pass.done.oldest_kept = pass.kept.first().and_then(OutboxId::stored_at);
+    Ok(pass.done)
+}
+
+struct Pass<'a> {
+    aws: &'a Aws,
+    settings: &'a Settings,
+    catalog: &'a Catalog,
+    alerts: Alerts<'a>,
+    /// Transient failures of the bus.
+    bus_failures: usize,
+    /// Published and still to be forgotten.
+    published: Vec<OutboxId>,
+    kept: BTreeSet<OutboxId>,
+    done: Delivered,
+}
+
+impl Pass<'_> {
+    /// Delivers what is there. True: there is more now, older than what was not looked at yet.
+    async fn go_through(&mut self, late: impl Fn() -> bool) -> Result<bool, CatalogError> {
+        for (id, message) in self.catalog.outbox(DELIVERED_AT_ONCE_MAX).await? {
+            if self.kept.contains(&id) || self.published.contains(&id) {
+                continue;
             }
-            Message::Alert(alert) => send_alert(aws, &settings.topic_arn, alert).await,
-        };
-        match sent {
-            Ok(()) => {
-                done.delivered += 1;
-                ids.push(id);
-                // Forgotten in small steps: a function that is killed here sends few of them again.
-                if ids.len() >= FORGOTTEN_AT_ONCE {
-                    catalog.delivered(&std::mem::take(&mut ids)).await?;
+            if self.deliver(id, &message, late()).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Delivers one message. True where that put others into the outbox.
+    async fn deliver(
+        &mut self,
+        id: OutboxId,
+        message: &Message,
+        late: bool,
+    ) -> Result<bool, CatalogError> {
+        let is_event = matches!(message, Message::Event(_));
+        if late || (is_event && self.bus_failures >= CHANNEL_FAILURES_MAX) {
+            if let Message::Alert(alert) = message {
+                self.alerts.wait(alert);
+            }
+            self.kept.insert(id);
+            return Ok(false);
+        }
+        let handled = match message {
+            Message::Event(event) => {
+                let event = std::slice::from_ref(event);
+                match self.aws.publish(&self.settings.bus, event).await {
+                    Ok(()) => Handled::Published,
+                    Err(error) => Handled::Failed(error),
                 }
             }
-            Err(error) => {
+            Message::Alert(alert) => self.alerts.alert(&id, alert).await?,
+            Message::Resolution(resolution) => self.alerts.resolution(&id, resolution).await?,
+        };
+        match handled {
+            Handled::Published => {
+                self.done.delivered += 1;
+                self.published.push(id);
+                // Forgotten in small steps: a function that is killed here sends few of them again.
+                if self.published.len() >= FORGOTTEN_AT_ONCE {
+                    let ids = std::mem::take(&mut self.published);
+                    self.catalog.delivered(&ids).await?;
+                }
+            }
+            Handled::Settled => self.done.delivered += 1,
+            Handled::Ended => {
+                self.done.delivered += 1;
+                return Ok(true);
+            }
+            Handled::HeldBack => self.done.held_back += 1,
+            Handled::Waits => {
+                self.kept.insert(id);
+            }
+            Handled::Failed(error) => {
                 warn!(%error, message = message.id(), "a message stays in the outbox");
-                done.kept += 1;
+                self.kept.insert(id);
                 // One that the service will never take says nothing of the channel.
-                failures[channel] += usize::from(error.retry.is_transient());
+                self.bus_failures += usize::from(is_event && error.retry.is_transient());
             }
         }
+        Ok(false)
     }
-    catalog.delivered(&ids).await?;
-    Ok(done)
 }

@@ -11,13 +11,27 @@ use logisedge_domain::retry::Retry;
 use serde_json::Value;
 use tracing::{error, warn};
 
-use crate::{Aws, RuntimeError, Settings, deliver_outbox, trace_to_cloudwatch};
+use crate::{Aws, Delivered, RuntimeError, Settings, deliver_outbox, trace_to_cloudwatch};
 
 /// The longest that delivering the outbox may keep a function from answering.
 const DELIVER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Time kept back for the answer itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a message may wait in the outbox before that is told by other means than the outbox: many
+/// ticks, each of which tried it.
+const STUCK_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+
+/// Says so in the log, in these words, from which the template makes a metric and an alarm.
+fn tell_if_stuck(delivered: &Delivered) {
+    let Some(oldest) = delivered.oldest_kept else {
+        return;
+    };
+    if chrono::Utc::now() - oldest > STUCK_AFTER {
+        error!(%oldest, kept = delivered.kept, "the outbox is stuck");
+    }
+}
 
 /// What a function was invoked with.
 #[derive(Debug, Clone)]
@@ -137,8 +151,9 @@ impl Function {
             let time_left = ends_at.saturating_duration_since(Instant::now());
             let time_max = time_left.saturating_sub(ANSWER_WITHIN).min(DELIVER_WITHIN);
             let delivered = deliver_outbox(&self.aws, &self.settings, &self.catalog, time_max);
-            if let Err(error) = delivered.await {
-                warn!(%error, "the outbox waits for the next tick");
+            match delivered.await {
+                Ok(delivered) => tell_if_stuck(&delivered),
+                Err(error) => warn!(%error, "the outbox waits for the next tick"),
             }
             answer
         }))

@@ -25,6 +25,7 @@ pub struct Counting {
     heads: AtomicU64,
     lists: AtomicU64,
     deletes: AtomicU64,
+    bytes_put: AtomicU64,
 }
 
 impl Counting {
@@ -38,6 +39,7 @@ impl Counting {
             heads: zero(),
             lists: zero(),
             deletes: zero(),
+            bytes_put: zero(),
         }
     }
 
@@ -50,6 +52,11 @@ impl Counting {
             lists: self.lists.load(Relaxed),
             deletes: self.deletes.load(Relaxed),
         }
+    }
+
+    /// Bytes of the objects that were put so far.
+    pub fn bytes_put(&self) -> u64 {
+        self.bytes_put.load(Relaxed)
     }
 
     /// A listing takes a request a page, and one where there is nothing.
@@ -67,7 +74,12 @@ fn pages(items: usize, per_page: usize) -> u64 {
 impl ObjectStore for Counting {
     async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
         self.puts.fetch_add(1, Relaxed);
-        self.inner.put(key, bytes, put).await
+        let length = bytes.len() as u64;
+        let outcome = self.inner.put(key, bytes, put).await;
+        if outcome.is_ok() {
+            self.bytes_put.fetch_add(length, Relaxed);
+        }
+        outcome
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StorageError> {

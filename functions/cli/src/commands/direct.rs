@@ -62,6 +62,8 @@ pub(crate) async fn direct(
                     source: name(LOCATION)?,
                     selection,
                     retention: None,
+                    rpo_seconds: None,
+                    anomaly_ignore: Vec::new(),
                 },
                 location: location_name()?,
                 options: Options {

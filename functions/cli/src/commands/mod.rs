@@ -1,5 +1,7 @@
 //! One module a command.
 
+mod alerts;
+mod anomaly;
 mod apply;
 mod catalog;
 mod direct;
@@ -26,7 +28,9 @@ use logisedge_storage::ObjectStore;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::args::{CatalogCommand, Cli, Command, RetentionCommand, ScheduleCommand};
+use crate::args::{
+    AnomalyCommand, CatalogCommand, Cli, Command, RetentionCommand, ScheduleCommand,
+};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::places;
@@ -54,6 +58,11 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Apply(apply) => apply::apply(&context, &apply).await,
         Command::Run(run) => run::run(&context, &run).await,
         Command::Status(status) => status::status(&context, &status).await,
+        Command::Alerts => alerts::alerts(&context).await,
+        Command::Anomaly { command: None } => anomaly::list(&context).await,
+        Command::Anomaly {
+            command: Some(AnomalyCommand::Confirm { scope, undone }),
+        } => anomaly::confirm(&context, &scope, undone).await,
         Command::Snapshots { scope } => snapshots::list(&context, scope.as_ref()).await,
         Command::Show { snapshot, scope } => {
             snapshots::show(&context, &snapshot, scope.as_ref()).await

@@ -91,6 +91,7 @@ fn location(setup: &Setup) -> Result<LocationConfig, CliError> {
         Some(path) => LocationConfig::Folder {
             path: absolute(path)?,
             repository_password: SecretRef::Env(PASSWORD_VARIABLE.to_owned()),
+            capacity_bytes_max: None,
         },
         None => LocationConfig::S3 {
             bucket: setup.bucket.clone().unwrap_or_default(),
@@ -99,6 +100,7 @@ fn location(setup: &Setup) -> Result<LocationConfig, CliError> {
             repository_password: SecretRef::Secret(
                 setup.repository_secret.clone().unwrap_or_default(),
             ),
+            capacity_bytes_max: None,
         },
     })
 }

@@ -1,5 +1,6 @@
 //! `status`: what is scheduled, how each scope stands, and how the last runs ended.
 
+use chrono::NaiveDate;
 use logisedge_domain::format;
 use logisedge_domain::run::Run;
 use logisedge_domain::schedule::ScheduleState;
@@ -15,7 +16,16 @@ use crate::output::{table, utc};
 struct Status {
     schedules: Vec<ScheduleState>,
     scopes: Vec<ScopeStatus>,
+    locations: Vec<LocationStatus>,
     runs: Vec<Run>,
+}
+
+#[derive(Serialize)]
+struct LocationStatus {
+    location: String,
+    bytes_used: u64,
+    capacity_bytes_max: Option<u64>,
+    full_on: Option<NaiveDate>,
 }
 
 #[derive(Serialize)]
@@ -38,11 +48,23 @@ pub(crate) async fn status(context: &Context, args: &args::Status) -> Result<(),
                 .find(|record| record.deleting_since.is_none()),
         });
     }
+    let mut locations = Vec::new();
+    for (name, config) in &context.catalog.load_config().await?.locations {
+        let usage = context.catalog.usage(name).await?;
+        let max = config.capacity_bytes_max();
+        locations.push(LocationStatus {
+            location: name.to_string(),
+            bytes_used: usage.bytes(),
+            capacity_bytes_max: max,
+            full_on: max.and_then(|max| usage.full_on(max)),
+        });
+    }
     let runs = context.catalog.recent_runs(args.runs).await?;
     context.output.show(
         &Status {
             schedules,
             scopes,
+            locations,
             runs,
         },
         text,
@@ -94,6 +116,24 @@ fn text(status: &Status) -> String {
         }),
         &[1],
     );
+    let locations = table(
+        &["LOCATION", "USED", "OF", "SHARE", "FULL ON"],
+        status.locations.iter().map(|location| {
+            let used = location.bytes_used;
+            let share = |max: u64| format!("{} %", u128::from(used) * 100 / u128::from(max.max(1)));
+            let max = location.capacity_bytes_max;
+            vec![
+                location.location.clone(),
+                format::bytes(used),
+                max.map_or("no limit".to_owned(), format::bytes),
+                max.map_or(String::new(), share),
+                location
+                    .full_on
+                    .map_or(String::new(), |day| day.to_string()),
+            ]
+        }),
+        &[1, 2, 3],
+    );
     let runs = table(
         &[
             "RUN",
@@ -126,5 +166,5 @@ fn text(status: &Status) -> String {
         }),
         &[4, 5],
     );
-    format!("{schedules}\n\n{scopes}\n\n{runs}")
+    format!("{schedules}\n\n{scopes}\n\n{locations}\n\n{runs}")
 }

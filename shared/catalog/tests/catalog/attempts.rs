@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use logisedge_catalog::{AttemptEnd, Begin, CatalogErrorKind, Message};
+use logisedge_catalog::{AttemptEnd, Begin, CatalogErrorKind, Commit, Message};
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{ChainPath, Fence};
 use logisedge_domain::run::{RunProgress, RunState, RunStats};
@@ -120,7 +120,20 @@ async fn a_commit_makes_everything_visible_at_once() {
     });
     let outbox = [event.clone()];
     let stats = stats();
-    let commit = || catalog.commit_snapshot(&run.id, fence, &record, &stats, at(30), &outbox);
+    let commit = || {
+        catalog.commit_snapshot(
+            &run.id,
+            fence,
+            Commit {
+                record: &record,
+                stats: &stats,
+                bytes_written: 7,
+                judged: None,
+            },
+            at(30),
+            &outbox,
+        )
+    };
     commit().await.unwrap();
     // The answer was lost and the commit is asked for again.
     commit().await.unwrap();
@@ -170,7 +183,18 @@ async fn a_snapshot_that_a_rebuild_found_first_is_committed_all_the_same() {
     let record = snapshot(&run, 1, at(2));
     assert!(catalog.put_snapshot(&record).await.unwrap());
     let stats = stats();
-    let commit = catalog.commit_snapshot(&run.id, fence, &record, &stats, at(30), &[]);
+    let commit = catalog.commit_snapshot(
+        &run.id,
+        fence,
+        Commit {
+            record: &record,
+            stats: &stats,
+            bytes_written: 7,
+            judged: None,
+        },
+        at(30),
+        &[],
+    );
     commit.await.unwrap();
     let done = catalog.run(&run.id).await.unwrap().unwrap();
     assert_eq!(done.state, RunState::Succeeded);
@@ -199,7 +223,18 @@ async fn an_attempt_that_lost_its_lease_can_do_nothing() {
     assert_eq!((new, attempt), (Fence(old.0 + 1), 2));
 
     let late = catalog
-        .commit_snapshot(&run.id, old, &record, &stats(), at(62), &[])
+        .commit_snapshot(
+            &run.id,
+            old,
+            Commit {
+                record: &record,
+                stats: &stats(),
+                bytes_written: 7,
+                judged: None,
+            },
+            at(62),
+            &[],
+        )
         .await;
     let late = late.unwrap_err();
     assert!(late.is_fenced());
@@ -222,7 +257,18 @@ async fn an_attempt_that_lost_its_lease_can_do_nothing() {
 
     // The new one is undisturbed.
     catalog
-        .commit_snapshot(&run.id, new, &record, &stats(), at(63), &[])
+        .commit_snapshot(
+            &run.id,
+            new,
+            Commit {
+                record: &record,
+                stats: &stats(),
+                bytes_written: 7,
+                judged: None,
+            },
+            at(63),
+            &[],
+        )
         .await
         .unwrap();
     assert_eq!(catalog.snapshots(&run.scope).await.unwrap().len(), 1);
@@ -237,7 +283,18 @@ async fn a_lease_taken_by_another_run_fences_the_first() {
     assert!(new > old);
     let record = snapshot(&first, 1, at(1));
     let late = catalog
-        .commit_snapshot(&first.id, old, &record, &stats(), at(62), &[])
+        .commit_snapshot(
+            &first.id,
+            old,
+            Commit {
+                record: &record,
+                stats: &stats(),
+                bytes_written: 7,
+                judged: None,
+            },
+            at(62),
+            &[],
+        )
         .await;
     assert!(late.unwrap_err().is_fenced());
     assert!(

@@ -42,7 +42,8 @@ async fn what_is_applied_is_loaded() {
         + config.locations.len()
         + config.scopes.len()
         + config.schedules.len();
-    assert_eq!(applied.added.len(), items);
+    // And how alerts are told.
+    assert_eq!(applied.added.len(), items + 1);
     assert_eq!(catalog.load_config().await.unwrap(), config);
 
     for (name, source) in &config.sources {
@@ -220,6 +221,8 @@ async fn more_changes_than_one_transaction_takes() {
             source: source.clone(),
             selection: Selection::Everything,
             retention: None,
+            rpo_seconds: None,
+            anomaly_ignore: Vec::new(),
         };
         config.scopes.insert(name, scope);
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attempts;
+mod causes;
 mod configuration;
 mod keys;
 mod outbox;

@@ -1,7 +1,7 @@
 //! Any sequence of attempts, heartbeats, commits, failures and lapses of time, against a model of
 //! what may happen.
 
-use logisedge_catalog::{AttemptEnd, Begin, Catalog};
+use logisedge_catalog::{AttemptEnd, Begin, Catalog, Commit};
 use logisedge_domain::Instant;
 use logisedge_domain::id::Fence;
 use logisedge_domain::run::{Run, RunProgress, RunState, RunStats};
@@ -141,7 +141,18 @@ async fn take(catalog: &Catalog, runs: &[Run], model: &mut Model, step: &Step) {
             let record = snapshot(&runs[n], n as u8, runs[n].requested_at);
             let stats = RunStats::default();
             let done = catalog
-                .commit_snapshot(&runs[n].id, fence, &record, &stats, now, &[])
+                .commit_snapshot(
+                    &runs[n].id,
+                    fence,
+                    Commit {
+                        record: &record,
+                        stats: &stats,
+                        bytes_written: 7,
+                        judged: None,
+                    },
+                    now,
+                    &[],
+                )
                 .await;
             // Asking again for a commit that happened is no error.
             let again = model.states[n] == Some(RunState::Succeeded);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use logisedge_catalog::{AttemptEnd, Begin, Catalog, UNENDED_FOR, Writing};
+use logisedge_catalog::{AttemptEnd, Begin, Catalog, Commit, UNENDED_FOR, Writing};
 use logisedge_domain::Instant;
 use logisedge_domain::id::{ChainPath, Fence};
 use logisedge_domain::run::{Run, RunState, RunStats};
@@ -100,7 +100,18 @@ async fn an_attempt_that_ends_leaves_nothing_to_remember() {
     assert!(writes(&catalog, &first, fence, &chain(1), at(1)).await);
     let record = snapshot(&first, 1, at(1));
     let stats = RunStats::default();
-    let commit = catalog.commit_snapshot(&first.id, fence, &record, &stats, at(2), &[]);
+    let commit = catalog.commit_snapshot(
+        &first.id,
+        fence,
+        Commit {
+            record: &record,
+            stats: &stats,
+            bytes_written: 7,
+            judged: None,
+        },
+        at(2),
+        &[],
+    );
     commit.await.unwrap();
 
     let fence = started(&catalog, &second, at(3)).await;
@@ -124,8 +135,20 @@ async fn a_withdrawn_snapshot_cannot_be_committed_and_a_committed_one_not_withdr
     };
     let (withdrawn, adopted) = (snapshot(&run, 1, at(1)), snapshot(&run, 2, at(2)));
     let stats = RunStats::default();
-    let commit =
-        |record, fence| catalog.commit_snapshot(&run.id, fence, record, &stats, at(62), &[]);
+    let commit = |record, fence| {
+        catalog.commit_snapshot(
+            &run.id,
+            fence,
+            Commit {
+                record: record,
+                stats: &stats,
+                bytes_written: 7,
+                judged: None,
+            },
+            at(62),
+            &[],
+        )
+    };
     assert!(commit(&withdrawn, old).await.unwrap_err().is_fenced());
     assert!(catalog.withdraw_snapshot(&withdrawn, at(63)).await.unwrap());
     assert!(!catalog.withdraw_snapshot(&withdrawn, at(64)).await.unwrap());

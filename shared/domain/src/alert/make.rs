@@ -14,12 +14,17 @@ use crate::run::{Run, RunStats};
 use crate::snapshot::SnapshotRecord;
 
 /// Findings that an alert lists one by one; the others are counted.
-const FINDINGS_SHOWN_MAX: usize = 10;
+pub(super) const FINDINGS_SHOWN_MAX: usize = 10;
 
 /// Bytes of a reason that an alert repeats. It stands in an alert several times, and an alert in each
 /// form that SNS is given; all of that together has to stay below SNS's 256 KiB:
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
 pub(super) const REASON_BYTES_MAX: usize = 2000;
+
+/// Words of a reason that tell it from another one, enough to reach the scope in an event's JSON; with
+/// [`GIST_WORD_BYTES_MAX`] far below what a key of the catalog may have.
+const GIST_WORDS: usize = 24;
+const GIST_WORD_BYTES_MAX: usize = 30;
 
 impl Alert {
     /// A snapshot was committed.
@@ -179,6 +184,8 @@ impl Alert {
             details,
             action: action.to_owned(),
             command: format!("logisedge-backup show {}", snapshot.id.short()),
+            about: Some(snapshot.id.to_string()),
+            standing: None,
         }
     }
 
@@ -225,6 +232,8 @@ impl Alert {
             details,
             action: String::new(),
             command: format!("logisedge-backup snapshots --scope {}", plan.scope),
+            about: None,
+            standing: None,
         }
     }
 
@@ -249,8 +258,19 @@ impl Alert {
             action: "See which runs did not happen, remove the reason, and start them again."
                 .to_owned(),
             command: "logisedge-backup status".to_owned(),
+            about: Some(format!("{queue}: {}", gist(&reason))),
+            standing: None,
         }
     }
+}
+
+/// What stays the same of a reason when it comes again: its words without numbers and ids.
+fn gist(reason: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '\'');
+    let words = reason.split(|c| !is_word(c)).filter(|word| {
+        !word.is_empty() && word.len() <= GIST_WORD_BYTES_MAX && !word.contains(char::is_numeric)
+    });
+    words.take(GIST_WORDS).collect::<Vec<_>>().join(" ")
 }
 
 fn reason(run: &Run) -> String {
@@ -272,5 +292,7 @@ pub(super) fn of_run(kind: AlertKind, run: &Run, now: Instant, summary: String) 
         details: Vec::new(),
         action: String::new(),
         command: String::new(),
+        about: None,
+        standing: None,
     }
 }

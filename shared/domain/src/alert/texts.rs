@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Alert, AlertKind, Severity};
+use super::{Alert, AlertKind, Severity, Standing};
 use crate::format;
 
 /// Longest subject that SNS takes: ASCII, no control characters, "less than 100 characters"
@@ -42,7 +42,7 @@ impl Alert {
             (None, None) => String::new(),
         };
         shortened(
-            &format!("LogisEdge {}{about}", self.headline()),
+            &format!("LogisEdge {}{}{about}", self.prefix(), self.headline()),
             SUBJECT_CHARS_MAX,
         )
     }
@@ -88,7 +88,12 @@ impl Alert {
     pub fn sms_text(&self) -> String {
         let at = self.at.format("%m-%d %H:%MZ");
         shortened(
-            &format!("LogisEdge {} {at}: {}", self.headline(), self.summary),
+            &format!(
+                "LogisEdge {}{} {at}: {}",
+                self.prefix(),
+                self.headline(),
+                self.summary
+            ),
             SMS_BYTES_MAX,
         )
     }
@@ -104,6 +109,15 @@ impl Alert {
         serde_json::to_string(&machine).expect("texts and instants are always JSON")
     }
 
+    /// What comes before the headline where the alert tells of more than one event.
+    fn prefix(&self) -> &'static str {
+        match self.standing {
+            None => "",
+            Some(Standing::Repeated { .. }) => "again: ",
+            Some(Standing::Resolved { .. }) => "resolved: ",
+        }
+    }
+
     fn headline(&self) -> &'static str {
         match self.kind {
             AlertKind::Success => "backup stored",
@@ -113,6 +127,11 @@ impl Alert {
             AlertKind::Late => "backup LATE",
             AlertKind::Finding => "verification FINDING",
             AlertKind::CleanUp => "clean-up",
+            AlertKind::Anomaly => "UNUSUAL CHANGE",
+            AlertKind::NoGoodSnapshot => "NO GOOD SNAPSHOT",
+            AlertKind::Digest => "digest",
+            AlertKind::StorageSoonFull => "storage soon full",
+            AlertKind::UsageDiffers => "usage differs",
             AlertKind::StorageFull => "storage FULL",
             AlertKind::DeadLetter => "event NOT HANDLED",
         }

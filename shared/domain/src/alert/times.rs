@@ -89,6 +89,8 @@ impl Alert {
                      outage). If the next slot is far, start the backup now."
                 .to_owned(),
             command,
+            about: None,
+            standing: None,
         })
     }
 
@@ -125,6 +127,7 @@ impl Alert {
             details,
             action: action.to_owned(),
             command: "logisedge-backup status".to_owned(),
+            about: Some(name.to_owned()),
             ..of_run(
                 AlertKind::Late,
                 run,

@@ -106,6 +106,7 @@ fn write_location(out: &mut String, location: &LocationConfig) -> std::fmt::Resu
             prefix,
             region,
             repository_password,
+            capacity_bytes_max: _,
         } => {
             writeln!(out, "kind = \"s3\"")?;
             writeln!(out, "bucket = {}", quoted(bucket))?;
@@ -120,6 +121,7 @@ fn write_location(out: &mut String, location: &LocationConfig) -> std::fmt::Resu
         LocationConfig::Folder {
             path,
             repository_password,
+            capacity_bytes_max: _,
         } => {
             writeln!(out, "kind = \"folder\"")?;
             writeln!(out, "path = {}", quoted(path))?;

@@ -26,7 +26,7 @@ pub enum ChangeKind {
 pub struct Change {
     /// What happens.
     pub kind: ChangeKind,
-    /// `source`, `location`, `scope` or `schedule`.
+    /// `source`, `location`, `scope`, `schedule` or `alerts`.
     pub what: String,
     /// Its name.
     pub name: String,
@@ -49,7 +49,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Every difference, by sources, locations, scopes and schedules, and by name in each.
+/// Every difference, by sources, locations, scopes, schedules and alerts, and by name in each.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     let sources = |config: &Config| parts(config.sources.iter());
@@ -59,6 +59,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     compare("location", &locations(old), &locations(new), &mut changes);
     compare("scope", &scopes(old), &scopes(new), &mut changes);
     compare("schedule", &schedules(old), &schedules(new), &mut changes);
+    let alerts = |config: &Config| parts([(&"of all schedules", &config.alerts)].into_iter());
+    compare("alerts", &alerts(old), &alerts(new), &mut changes);
     changes
 }
 

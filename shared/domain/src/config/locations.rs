@@ -3,6 +3,7 @@
 use super::LocationConfig;
 use super::reader::{Placed, Section};
 use super::values::{secret, word};
+use crate::format::parse_bytes;
 
 #[derive(Clone, Copy)]
 enum LocationKind {
@@ -18,6 +19,9 @@ const KINDS: [(&str, LocationKind); 2] =
 /// name, its chain and an object's name need up to 200.
 const PREFIX_BYTES_MAX: usize = 800;
 
+/// The smallest capacity: less is a typing mistake.
+const CAPACITY_BYTES_MIN: u64 = 1_000_000;
+
 pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
     if !section.has("kind") {
         section.missing("kind", "\"s3\"");
@@ -31,6 +35,7 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
         );
     }
     let repository_password = secret(&section, "repository_password");
+    let capacity_bytes_max = capacity(&section);
     match kind {
         LocationKind::S3 => {
             let bucket = section
@@ -51,6 +56,7 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
                 prefix: prefix?,
                 region: region.map(|region| region.value.to_owned()),
                 repository_password: repository_password?,
+                capacity_bytes_max: capacity_bytes_max?,
             })
         }
         LocationKind::Folder => {
@@ -67,9 +73,29 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
             Some(LocationConfig::Folder {
                 path: path?.value.to_owned(),
                 repository_password: repository_password?,
+                capacity_bytes_max: capacity_bytes_max?,
             })
         }
     }
+}
+
+/// The outer option: whether it could be read.
+fn capacity(section: &Section<'_, '_>) -> Option<Option<u64>> {
+    if !section.has("capacity_bytes_max") {
+        return Some(None);
+    }
+    let text = section.text("capacity_bytes_max")?;
+    let bytes = parse_bytes(text.value).filter(|bytes| *bytes >= CAPACITY_BYTES_MIN);
+    if bytes.is_none() {
+        text.problem(
+            section.reader,
+            format!(
+                "{:?} is no size from \"1 MB\" to \"1000 TB\", such as \"500 GB\"",
+                text.value
+            ),
+        );
+    }
+    bytes.map(Some)
 }
 
 /// S3's rules for names that work everywhere, but for the reserved beginnings and ends

@@ -1,10 +1,11 @@
 //! The configuration: its values, and the TOML file that they come from.
 //!
 //! `parse.rs` turns the file into values through `reader.rs`, which notes every problem with its
-//! place; `sources.rs`, `locations.rs`, `scopes.rs`, `schedules.rs`, `times.rs` and `keep.rs` read one kind
-//! of section, or a part of one, each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
+//! place; `sources.rs`, `locations.rs`, `scopes.rs`, `schedules.rs`, `times.rs`, `keep.rs` and `alerts.rs`
+//! read one kind of section, or a part of one, each. `default.rs` writes the file that `setup` begins with, `diff.rs` tells two
 //! configurations apart. `example.toml` is the documentation of the file's form.
 
+mod alerts;
 mod default;
 mod diff;
 mod keep;
@@ -34,6 +35,7 @@ pub use problem::{ConfigProblem, ConfigProblems};
 pub use sources::{CONNECTIONS, POSTGRESQL_PORT};
 pub use times::{CATCH_UP_SECONDS, CATCH_UP_SECONDS_MAX, CATCH_UP_SECONDS_MIN, SKIP_DATES_MAX};
 
+use crate::alert::AlertSettings;
 use crate::id::{LocationName, ScopeName, SourceName};
 use crate::schedule::Schedule;
 use crate::scope::Scope;
@@ -49,6 +51,9 @@ pub struct Config {
     pub scopes: BTreeMap<ScopeName, Scope>,
     /// Schedules, sorted by name.
     pub schedules: Vec<Schedule>,
+    /// How alerts of all of them are told.
+    #[serde(default, skip_serializing_if = "AlertSettings::is_default")]
+    pub alerts: AlertSettings,
 }
 
 /// Where a secret is found. The secret itself is never part of a configuration.
@@ -164,6 +169,9 @@ pub enum LocationConfig {
         region: Option<String>,
         /// The password that opens the repositories there.
         repository_password: SecretRef,
+        /// Bytes that may lie there. None: as many as there is room for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        capacity_bytes_max: Option<u64>,
     },
     /// A local or mounted folder. Only the command line can use it.
     Folder {
@@ -171,5 +179,22 @@ pub enum LocationConfig {
         path: String,
         /// The password that opens the repositories there.
         repository_password: SecretRef,
+        /// Bytes that may lie there. None: as many as there is room for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        capacity_bytes_max: Option<u64>,
     },
+}
+
+impl LocationConfig {
+    /// Bytes that may lie there, if that is limited.
+    pub fn capacity_bytes_max(&self) -> Option<u64> {
+        match self {
+            Self::S3 {
+                capacity_bytes_max, ..
+            }
+            | Self::Folder {
+                capacity_bytes_max, ..
+            } => *capacity_bytes_max,
+        }
+    }
 }

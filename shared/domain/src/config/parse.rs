@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::problem::ConfigProblems;
 use super::reader::{Placed, Reader, Section};
 use super::values::{name, zone};
-use super::{Config, LocationConfig, locations, schedules, scopes, sources};
+use super::{Config, LocationConfig, alerts, locations, schedules, scopes, sources};
 use crate::id::{LocationName, ScheduleName, ScopeName, SourceName};
 
 /// The version of the file's form that this program reads.
@@ -106,6 +106,7 @@ fn read(root: Section<'_, '_>) -> Config {
             .extend(schedules::read(schedule_name, section, &known));
     }
     config.schedules.sort_by(|a, b| a.name.cmp(&b.name));
+    config.alerts = alerts::read(&root, zone);
     root.finish();
     config
 }

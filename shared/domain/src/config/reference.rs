@@ -12,6 +12,9 @@ const README: &str = include_str!("../../../../README.md");
 /// No key has this name, nor one that is like it.
 const UNKNOWN: &str = "zzzzzzzzzzzz";
 
+/// The section that is there once and has no names below it.
+const UNNAMED: &str = "alerts";
+
 /// `schedules.keep.days`: a key without the name of the thing that it belongs to.
 type Keys = BTreeSet<String>;
 
@@ -22,7 +25,7 @@ fn is_leaf(key: &str) -> bool {
 
 fn keys_of(table: &toml::Table, path: &str, depth: usize, keys: &mut Keys) {
     for (key, value) in table {
-        let named = depth == 1 && !path.is_empty();
+        let named = depth == 1 && !path.is_empty() && path != UNNAMED;
         let path = match (path, named) {
             (path, true) => path.to_owned(),
             ("", false) => key.clone(),
@@ -55,6 +58,7 @@ fn keys_of_the_readme() -> Keys {
             let name = heading.trim_matches(['`', '[', ']']);
             section = match name.split_once('.') {
                 Some((section, _)) => format!("{section}."),
+                None if name == UNNAMED => format!("{name}."),
                 None => String::new(),
             };
         } else if let Some(row) = line.strip_prefix("| `") {
@@ -73,7 +77,10 @@ fn keys_of_the_reader() -> Keys {
     for line in EXAMPLE.lines() {
         let line = line
             .replace("keep = {", &format!("keep = {{ {unknown},"))
-            .replace("alerts = {", &format!("alerts = {{ {unknown},"));
+            .replace("alerts = {", &format!("alerts = {{ {unknown},"))
+            .replace("topics = {", &format!("topics = {{ {unknown},"))
+            .replace("digest = {", &format!("digest = {{ {unknown},"))
+            .replace("quiet = {", &format!("quiet = {{ {unknown},"));
         text.push_str(&line);
         text.push('\n');
         if line.starts_with('[') {
@@ -87,7 +94,7 @@ fn keys_of_the_reader() -> Keys {
         let (_, known) = problem.message.split_once("known here: ").unwrap();
         let path = problem.path.strip_suffix(UNKNOWN).unwrap();
         let mut parts: Vec<&str> = path.split_terminator('.').collect();
-        if parts.len() > 1 {
+        if parts.len() > 1 && parts[0] != UNNAMED {
             parts.remove(1);
         }
         if is_leaf(&parts.join(".")) {
@@ -98,7 +105,8 @@ fn keys_of_the_reader() -> Keys {
             keys.insert(key.join("."));
         }
     }
-    for section in ["sources", "locations", "presets", "scopes", "schedules"] {
+    let sections = ["sources", "locations", "presets", "scopes", "schedules"];
+    for section in sections.into_iter().chain([UNNAMED]) {
         assert!(keys.remove(section), "{section}");
     }
     keys

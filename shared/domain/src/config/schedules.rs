@@ -6,11 +6,13 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
+use super::alerts::read_topics;
 use super::keep;
 use super::problem::suggestion;
 use super::reader::{Placed, Section};
 use super::times;
 use super::values::{duration_seconds, time_of_day, word, zone};
+use crate::alert::Topics;
 use crate::calendar::{
     Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay, from_event_bridge, is_event_bridge,
 };
@@ -44,7 +46,7 @@ pub(super) fn read(
     let scopes = scopes(&section, known.scopes);
     let location = location(&section, known.locations);
     let retention = keep::of_schedule(&section);
-    let alerts = alerts(&section);
+    let (alerts, topics) = alerts(&section);
     let enabled = section.boolean("enabled");
     let zone = own_zone.unwrap_or(known.zone);
     let catch_up_seconds = times::catch_up(&section);
@@ -63,6 +65,7 @@ pub(super) fn read(
         location: location?,
         retention: retention?,
         alerts,
+        topics,
         enabled: enabled.unwrap_or(true),
         catch_up_seconds: catch_up_seconds?,
         start_within_seconds,
@@ -343,8 +346,9 @@ fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Locat
     LocationName::new(text.value).ok()
 }
 
-fn alerts(section: &Section<'_, '_>) -> AlertPolicy {
+fn alerts(section: &Section<'_, '_>) -> (AlertPolicy, Topics) {
     let mut policy = AlertPolicy::default();
+    let mut topics = Topics::default();
     if let Some(alerts) = section.section("alerts") {
         for (key, field) in [
             ("success", &mut policy.success),
@@ -354,7 +358,8 @@ fn alerts(section: &Section<'_, '_>) -> AlertPolicy {
         ] {
             *field = alerts.boolean(key).unwrap_or(*field);
         }
+        topics = read_topics(&alerts);
         alerts.finish();
     }
-    policy
+    (policy, topics)
 }

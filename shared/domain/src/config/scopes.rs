@@ -5,10 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::keep;
 use super::problem::suggestion;
 use super::reader::{Placed, Section};
-use super::values::name;
+use super::values::{duration_seconds, name};
 use crate::id::{ScopeName, SourceName};
 use crate::presets::{FULL_DATABASE, PRESETS, preset_selection};
 use crate::scope::{Scope, Selection, TablePattern};
+
+/// The shortest recovery point objective: shorter than a backup with its verification is no aim.
+const RPO_SECONDS_MIN: u64 = 15 * 60;
+
+/// The longest: a year.
+const RPO_SECONDS_MAX: u64 = 366 * 24 * 3600;
 
 /// Presets that the file defines or overrides. None: it is there, but something is wrong with it.
 pub(super) type Presets = BTreeMap<String, Option<Selection>>;
@@ -55,13 +61,38 @@ pub(super) fn read(
     };
     let selection = selection(&section, presets);
     let retention = keep::of_scope(&section);
+    let rpo_seconds = rpo(&section);
+    let anomaly_ignore = patterns(&section, "anomaly_ignore");
     section.finish();
     Some(Scope {
         name: scope?,
         source: source?,
         selection: selection?,
         retention,
+        rpo_seconds: rpo_seconds?,
+        anomaly_ignore: anomaly_ignore?,
     })
+}
+
+/// The outer option: whether it could be read.
+fn rpo(section: &Section<'_, '_>) -> Option<Option<u64>> {
+    if !section.has("rpo") {
+        return Some(None);
+    }
+    let text = section.text("rpo")?;
+    let bounds = RPO_SECONDS_MIN..=RPO_SECONDS_MAX;
+    let seconds = duration_seconds(text.value).filter(|seconds| bounds.contains(seconds));
+    if seconds.is_none() {
+        text.problem(
+            section.reader,
+            format!(
+                "{:?} is no length of time from \"15 minutes\" to \"366 days\"; for example \"26h\" \
+                 for a daily backup that may take up to two hours with its verification",
+                text.value
+            ),
+        );
+    }
+    seconds.map(Some)
 }
 
 fn known_source(

@@ -325,7 +325,7 @@ fn a_plain_password_is_refused_and_not_repeated() {
 fn columns_count_characters() {
     let problems = problems("version = 1\n\"zürich\" = 3\n[sources]\n\"bü\" = 1\n");
     assert_snapshot!(problems, @r"
-    logisedge.toml:2:1: zürich: unknown key; known here: version, time_zone, sources, locations, presets, scopes, schedules
+    logisedge.toml:2:1: zürich: unknown key; known here: version, time_zone, sources, locations, presets, scopes, schedules, alerts
     logisedge.toml:4:8: sources.bü: must be a table; found integer
     ");
 }
@@ -349,6 +349,7 @@ fn setup_options() -> Vec<SetupOptions> {
         prefix: "erp/daily".to_owned(),
         region: Some("eu-central-1".to_owned()),
         repository_password: SecretRef::Env("REPOSITORY_PASSWORD".to_owned()),
+        capacity_bytes_max: None,
     };
     let sqlite = SourceConfig::Sqlite {
         path: "/var/lib/erp.db".to_owned(),
@@ -357,6 +358,7 @@ fn setup_options() -> Vec<SetupOptions> {
     let folder = LocationConfig::Folder {
         path: "/srv/backups".to_owned(),
         repository_password: SecretRef::File("/etc/password".to_owned()),
+        capacity_bytes_max: None,
     };
     [(postgresql, bucket), (sqlite, folder)]
         .map(|(source, location)| SetupOptions {
@@ -447,4 +449,42 @@ proptest! {
         let cut: String = EXAMPLE.chars().take(from).chain(EXAMPLE.chars().skip(from + length)).collect();
         let _ = Config::parse(&cut, "f");
     }
+}
+
+#[test]
+fn how_and_where_alerts_are_told() {
+    use crate::alert::{Quiet, Severity};
+    let config = parse(BASE);
+    assert!(config.alerts.is_default());
+    let arn = "arn:aws:sns:eu-central-1:123456789012:logisedge-backup-alerts-oncall";
+    let text = format!(
+        "{BASE}rpo = \"26h\"\nanomaly_ignore = [\"tmp_*\"]\n\
+         [alerts]\nquiet = {{ error = \"30 minutes\", info = \"1 day\" }}\n\
+         topics = {{ warning = \"{arn}\" }}\n"
+    );
+    let config = parse(&text);
+    let quiet = Quiet {
+        error_seconds: 1800,
+        info_seconds: 86_400,
+        ..Quiet::default()
+    };
+    assert_eq!(config.alerts.quiet, quiet);
+    let topics = &config.alerts.topics;
+    assert_eq!(topics.of(Severity::Error), None);
+    assert_eq!(topics.of(Severity::Warning).unwrap().as_str(), arn);
+    let scope = config.scopes.values().next().unwrap();
+    assert_eq!(scope.rpo_seconds, Some(26 * 3600));
+    assert_eq!(scope.anomaly_ignore, ["tmp_*"]);
+    assert_snapshot!(problems(&format!(
+        "{BASE}rpo = \"5m\"\nanomaly_ignore = [\"a[\"]\n[alerts]\nquiet = {{ error = \"soon\", \
+         warning = \"40 days\" }}\ntopics = {{ error = \"oncall\", panic = 1 }}\nloud = 1\n"
+    )), @r#"
+    logisedge.toml:11:7: scopes.full-database.rpo: "5m" is no length of time from "15 minutes" to "366 days"; for example "26h" for a daily backup that may take up to two hours with its verification
+    logisedge.toml:12:19: scopes.full-database.anomaly_ignore: "a[" is no table pattern: unclosed character class; missing ']'
+    logisedge.toml:14:19: alerts.quiet.error: "soon" is no length of time from "0 minutes" (each alert is told) to "31 days", such as "4h"
+    logisedge.toml:14:37: alerts.quiet.warning: "40 days" is no length of time from "0 minutes" (each alert is told) to "31 days", such as "4h"
+    logisedge.toml:15:20: alerts.topics.error: "oncall" is no ARN of a standard SNS topic, such as "arn:aws:sns:eu-central-1:123456789012:logisedge-backup-alerts-oncall"
+    logisedge.toml:15:30: alerts.topics.panic: unknown key; known here: error, warning, info
+    logisedge.toml:16:1: alerts.loud: unknown key; known here: quiet, topics, digest
+    "#);
 }

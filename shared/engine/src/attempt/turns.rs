@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use logisedge_catalog::{AttemptEnd, Begin, Catalog, Message};
+use logisedge_catalog::{AttemptEnd, Begin, Catalog, Commit, Message};
 use logisedge_domain::Instant;
-use logisedge_domain::alert::Alert;
+use logisedge_domain::alert::{Alert, Resolution};
 use logisedge_domain::event::Event;
 use logisedge_domain::format;
 use logisedge_domain::id::{ChainPath, Fence, RunId};
 use logisedge_domain::retry::Retry;
-use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState, RunStats};
-use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
 
 use super::{Attempted, LEASE, alert_if, policy_of};
 use crate::{EngineError, EngineErrorKind};
@@ -108,16 +107,17 @@ async fn skip(
     Ok(Attempted::Skipped)
 }
 
-/// Commits the snapshot of an attempt, with all that tells of it. False, and nothing changes, if the lease
+/// Commits the snapshot of an attempt, with all that tells of it and what else there is to tell. False, and nothing changes, if the lease
 /// was lost.
 pub async fn succeed(
     catalog: &Catalog,
     run: &Run,
     fence: Fence,
-    record: &SnapshotRecord,
-    stats: &RunStats,
+    commit: Commit<'_>,
+    told: Vec<Message>,
     now: Instant,
 ) -> Result<bool, EngineError> {
+    let Commit { record, stats, .. } = commit;
     let mut outbox = vec![Message::Event(Event::SnapshotCommitted {
         run: run.id.clone(),
         snapshot: record.id,
@@ -125,11 +125,15 @@ pub async fn succeed(
         location: record.location.clone(),
         chain: record.chain.clone(),
     })];
+    outbox.push(Message::Resolution(Resolution::run_succeeded(
+        run, record, now,
+    )));
+    outbox.extend(told);
     let policy = policy_of(catalog, run).await?;
     outbox.extend(alert_if(policy.success, || {
         Alert::snapshot_committed(run, record, stats, now)
     }));
-    let committed = catalog.commit_snapshot(&run.id, fence, record, stats, now, &outbox);
+    let committed = catalog.commit_snapshot(&run.id, fence, commit, now, &outbox);
     match committed.await {
         Ok(()) => Ok(true),
         Err(error) if error.is_fenced() => Ok(false),

@@ -23,6 +23,7 @@ use logisedge_storage::ObjectStore;
 use serde::Serialize;
 
 use crate::attempt::alert_if;
+use crate::capacity::reconcile;
 use crate::{EngineError, EngineErrorKind};
 use deleting::Deleting;
 pub(crate) use survey::chains_of;
@@ -188,6 +189,7 @@ async fn prune_held(
     fence: Fence,
     locations: &Locations,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
+    reconcile(catalog, scope, locations, true).await?;
     let now = Utc::now();
     let survey = survey(catalog, scope, locations, now).await?;
     for (id, hold) in &survey.holds_found {
@@ -198,6 +200,9 @@ async fn prune_held(
     let (chains, done) = deleting.into_done();
     let records = survey.records.clone();
     let plan = survey.into_plan(chains);
+    if done.objects > 0 || done.bytes_written > 0 {
+        reconcile(catalog, scope, locations, false).await?;
+    }
     // What went is told also where the rest failed.
     tell(catalog, &plan, &done, &records, now).await?;
     outcome?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use logisedge_catalog::Catalog;
 use logisedge_domain::Instant;
+use logisedge_domain::anomaly::OpenAnomaly;
 use logisedge_domain::id::{ChainPath, LocationName, ScopeName, SnapshotId};
 use logisedge_domain::plan::{PruneDecision, PrunePlan};
 use logisedge_domain::retention::{Rules, date_plan, plan_prune};
@@ -198,7 +199,10 @@ pub(super) async fn decide(
     };
     let in_use = catalog.snapshots_in_use(scope, now).await?;
     let unended = catalog.unended_chains(scope, now).await?;
-    let plan = plan_prune(scope, &rules, &records, &in_use, now);
+    let mut plan = plan_prune(scope, &rules, &records, &in_use, now);
+    if let Some(open) = catalog.anomaly(scope).await?.open {
+        keep_all(&mut plan, &records, &open);
+    }
     Ok(Survey {
         records: records
             .into_iter()
@@ -214,6 +218,25 @@ pub(super) async fn decide(
         abandoned: Vec::new(),
         unknown: Vec::new(),
     })
+}
+
+/// Nobody looked yet at what changed more than usual: what may be the last good state stays. What was
+/// begun to be deleted before that is finished.
+fn keep_all(plan: &mut PrunePlan, records: &[SnapshotRecord], open: &OpenAnomaly) {
+    let begun = |id| {
+        let record = records.iter().find(|record| record.id == id);
+        record.is_some_and(|record| record.deleting_since.is_some())
+    };
+    for decision in &mut plan.decisions {
+        if !decision.keep && !begun(decision.snapshot) {
+            decision.keep = true;
+            decision.reason = format!(
+                "nobody confirmed yet what changed in snapshot {} (logisedge-backup anomaly); else: {}",
+                open.snapshot.short(),
+                decision.reason
+            );
+        }
+    }
 }
 
 /// Every chain of a scope at a location, oldest first.

@@ -71,12 +71,13 @@ async fn a_success_is_committed_told_and_frees_the_scope() {
     });
     assert!(messages.contains(&committed), "{messages:?}");
     assert_eq!(world.alerts_of(AlertKind::Success).await.len(), 1);
-    assert_eq!(messages.len(), 2);
+    // And the word that what kept its schedule from it is gone.
+    assert_eq!(messages.len(), 3);
 
     // The same event again.
     let again = world.attempt(&id).await;
     assert!(matches!(again, Attempted::Nothing(_)), "{again:?}");
-    assert_eq!(world.messages().await.len(), 2);
+    assert_eq!(world.messages().await.len(), 3);
     assert_eq!(world.catalog.all_snapshots().await.unwrap().len(), 1);
 }
 
@@ -92,8 +93,8 @@ async fn alerts_are_those_that_the_schedule_wants() {
     assert!(world.alerts().await.is_empty());
     assert_eq!(
         world.messages().await.len(),
-        1,
-        "the event goes out all the same"
+        2,
+        "the event goes out all the same, and the end of whatever was told before"
     );
 }
 

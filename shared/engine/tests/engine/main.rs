@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alerting;
 mod attempts;
 mod bucket;
+mod capacity;
 mod dispatching;
 mod doubles;
 mod dying;
@@ -21,6 +23,7 @@ mod takeovers;
 mod timing;
 mod undeleting;
 mod under_load;
+mod unusual;
 mod verifying;
 mod world;
 mod year;

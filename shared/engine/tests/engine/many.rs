@@ -59,8 +59,8 @@ async fn a_tick_costs_what_is_due_however_many_schedules_there_are() {
     let many = costs_among(10_000).await;
     assert_eq!(few, many, "requests and capacity units");
     let [idle, busy, after] = few;
-    assert_eq!(idle.requests, 3, "one query for each kind of thing");
-    assert_eq!(busy.requests, 3 + 10, "one transaction for each schedule");
+    assert_eq!(idle.requests, 5, "one query for each kind of thing");
+    assert_eq!(busy.requests, 5 + 10, "one transaction for each schedule");
     assert_eq!(
         after.requests, idle.requests,
         "runs that have ended cost nothing"
@@ -98,7 +98,7 @@ async fn slots_of_many_scopes_are_recorded_once_and_told_once_whoever_dispatches
     let (spent, done) = cost(catalog, 5).await;
     assert_eq!(done.len(), SCOPES);
     let transactions = SCOPES.div_ceil(RUNS_AT_ONCE_MAX) as u64;
-    assert_eq!(spent.requests, 3 + transactions);
+    assert_eq!(spent.requests, 5 + transactions);
 
     let now = at(3 * 86_400 + 60);
     let (one, two) = tokio::join!(tick(catalog, now), tick(catalog, now));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use logisedge_catalog::Begin;
+use logisedge_catalog::{Begin, Commit};
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::run::{Run, RunState};
 use logisedge_domain::snapshot::SnapshotRecord;
@@ -42,10 +42,18 @@ async fn take_over(world: Arc<World>, run: Run) -> SnapshotRecord {
     let store = world.store.clone();
     let taken = take(source.as_ref(), store, &password(), &order, &progress).await;
     let taken = taken.unwrap();
-    let committed =
-        world
-            .catalog
-            .commit_snapshot(&run.id, fence, &taken.record, &taken.stats, later, &[]);
+    let committed = world.catalog.commit_snapshot(
+        &run.id,
+        fence,
+        Commit {
+            record: &taken.record,
+            stats: &taken.stats,
+            bytes_written: 7,
+            judged: None,
+        },
+        later,
+        &[],
+    );
     committed.await.unwrap();
     taken.record
 }

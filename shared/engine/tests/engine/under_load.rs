@@ -77,6 +77,8 @@ pub(crate) async fn back_up(
             source: "erp".parse().unwrap(),
             selection: Selection::Everything,
             retention: None,
+            rpo_seconds: None,
+            anomaly_ignore: Vec::new(),
         },
         location: "main".parse().unwrap(),
         options: options(),

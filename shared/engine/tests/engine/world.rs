@@ -227,7 +227,7 @@ impl World {
     pub(crate) async fn alerts(&self) -> Vec<Alert> {
         let alert = |message| match message {
             Message::Alert(alert) => Some(alert),
-            Message::Event(_) => None,
+            _ => None,
         };
         self.messages()
             .await

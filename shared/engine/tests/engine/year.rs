@@ -5,7 +5,7 @@
 //!
 //! Time is an argument everywhere, so a year needs no waiting. Two things of it are not sent one by one:
 //!
-//! - A tick in whose minute nothing can be due. What a tick does depends on three queries alone: schedules
+//! - A tick in whose minute nothing can be due. Here what a tick does depends on three queries alone: schedules
 //!   by their next slot, open runs by when somebody should look after them, runs by their limit. The play
 //!   knows the earliest of these instants (a little too early is harmless), and before it all three come
 //!   back empty.
@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
-use logisedge_catalog::Message;
+use logisedge_catalog::{Commit, Message};
 use logisedge_domain::Instant;
 use logisedge_domain::alert::{Alert, AlertKind};
 use logisedge_domain::config::Config;
@@ -468,7 +468,13 @@ impl Year {
             Ending::Succeeds | Ending::WakesUp => {
                 let record = self.snapshot(&attempt);
                 let (run, fence, stats) = (&attempt.run, attempt.fence, RunStats::default());
-                let done = succeed(&self.catalog, run, fence, &record, &stats, self.now).await;
+                let commit = Commit {
+                    record: &record,
+                    stats: &stats,
+                    bytes_written: 0,
+                    judged: None,
+                };
+                let done = succeed(&self.catalog, run, fence, commit, Vec::new(), self.now).await;
                 match done.unwrap() {
                     true => self.ended(&id, RunState::Succeeded),
                     false => {
@@ -550,6 +556,7 @@ impl Told {
             match message {
                 Message::Alert(alert) => told.alerts.push(alert),
                 Message::Event(Event::SnapshotCommitted { run, .. }) => told.committed.push(run),
+                Message::Resolution(_) => {}
                 Message::Event(other) => panic!("{other:?}"),
             }
         }

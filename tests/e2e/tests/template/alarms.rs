@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{function_folders, logical, resources, template};
+use crate::{function_folders, logical, resources, root, template};
 
 /// The alarms on a metric, for one value of the dimension that it is split by.
 fn alarms_on<'t>(template: &'t Value, metric: &str, dimension: &Value) -> Vec<&'t Value> {
@@ -85,4 +85,25 @@ fn dead_letters_that_stay_are_noticed() {
         assert_eq!(alarms.len(), 1, "{queue}");
         assert_eq!(alarms[0]["Threshold"], 0, "{queue}");
     }
+}
+
+/// The outbox delivers alerts, so it cannot be what tells that it does not.
+#[test]
+fn an_outbox_that_delivers_nothing_is_noticed() {
+    let template = template();
+    let filter = &template["Resources"]["OutboxStuckLines"]["Properties"];
+    assert_eq!(filter["LogGroupName"]["Ref"], "DispatcherLogs");
+    let pattern = filter["FilterPattern"].as_str().expect("a pattern");
+    let words = pattern.split('"').nth(1).expect("words in quotes");
+    let source = root().join("shared/runtime/src/serve.rs");
+    let source = std::fs::read_to_string(source).expect("the source can be read");
+    assert!(
+        source.contains(&format!("\"{words}\"")),
+        "nothing logs {words:?}"
+    );
+    let metric = &filter["MetricTransformations"][0];
+    let alarm = &template["Resources"]["OutboxStuck"]["Properties"];
+    assert_eq!(alarm["MetricName"], metric["MetricName"]);
+    assert_eq!(alarm["Namespace"], metric["MetricNamespace"]);
+    assert_eq!(alarm["Threshold"], 0);
 }

@@ -162,16 +162,19 @@ fn only_network_interfaces_are_allowed_on_every_resource() {
             }
             for resource in statement.resources {
                 assert_ne!(resource, "*", "{} allows every resource", statement.place);
-                // Below a bucket's prefix a wildcard is what a prefix means; it is not one elsewhere.
+                // Below a bucket's prefix a wildcard is what a prefix means, and of topics it ends the
+                // name that the README promises; it is neither elsewhere.
                 if let Some(text) = resource["Fn::Sub"]
                     .as_str()
                     .filter(|text| text.contains('*'))
                 {
-                    assert_eq!(
-                        text, "${Bucket.Arn}/${BackupPrefix}/*",
-                        "{}",
-                        statement.place
-                    );
+                    let topics = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:\
+                                  ${AWS::StackName}-alerts-*";
+                    let promised = match statement.place.ends_with("/Alert") {
+                        true => topics,
+                        false => "${Bucket.Arn}/${BackupPrefix}/*",
+                    };
+                    assert_eq!(text, promised, "{}", statement.place);
                 }
             }
         }

@@ -200,11 +200,11 @@ async fn prune_held(
     let (chains, done) = deleting.into_done();
     let records = survey.records.clone();
     let plan = survey.into_plan(chains);
+    // What went is told also where the rest failed.
+    tell(catalog, &plan, &done, &records, now).await?;
     if done.objects > 0 || done.bytes_written > 0 {
         reconcile(catalog, scope, locations, false).await?;
     }
-    // What went is told also where the rest failed.
-    tell(catalog, &plan, &done, &records, now).await?;
     outcome?;
     Ok((plan, done))
 }

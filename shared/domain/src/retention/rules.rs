@@ -83,7 +83,8 @@ fn year(at: Instant) -> Period {
 
 fn tiers(rules: &Retention, newest: Instant) -> Vec<Tier> {
     type Kept = (Option<u32>, Option<Span>);
-    let periods: [(&'static str, fn(Instant) -> Period, Kept); 5] = [
+    type Rule = (&'static str, fn(Instant) -> Period, Kept);
+    let periods: [Rule; 5] = [
         ("hour", hour, (rules.keep_hourly, rules.keep_within_hourly)),
         ("day", day, (rules.keep_daily, rules.keep_within_daily)),
         ("week", week, (rules.keep_weekly, rules.keep_within_weekly)),

@@ -140,7 +140,7 @@ async fn a_withdrawn_snapshot_cannot_be_committed_and_a_committed_one_not_withdr
             &run.id,
             fence,
             Commit {
-                record: record,
+                record,
                 stats: &stats,
                 bytes_written: 7,
                 judged: None,

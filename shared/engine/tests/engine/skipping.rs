@@ -44,10 +44,28 @@ impl Lab {
     async fn take(&self, kind: Kind) -> Taken {
         // Chains are named by the second.
         tokio::time::sleep(Duration::from_millis(1100)).await;
+        self.older_transactions_have_ended().await;
         let taken = back_up(&self.database.source(), &self.store, kind).await;
         assert_eq!(taken.record.kind, kind, "{:?}", taken.record.kind_reason);
         self.holds_what_is_there(&taken).await;
         taken
+    }
+
+    /// Other tests share the server: what is newer than their oldest transaction is not proven unchanged.
+    async fn older_transactions_have_ended(&self) {
+        let newest = "SELECT pg_snapshot_xmax(pg_current_snapshot())";
+        let newest = self.database.sql(newest);
+        let have_ended = format!(
+            "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= '{}'::xid8",
+            newest.trim()
+        );
+        for _ in 0..600 {
+            if self.database.sql(&have_ended).trim() == "t" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("a transaction of another test runs for a minute");
     }
 
     /// Restores the snapshot, and has stock restic read all of its chain.

@@ -142,30 +142,24 @@ impl Catalog {
     /// The newest runs, newest first, as of about a second ago.
     pub async fn recent_runs(&self, limit: usize) -> Result<Vec<Run>, CatalogError> {
         let condition = KeyCondition::partition(RECENT.pk, RECENT_RUNS);
-        let items: Vec<RunItem> = self
-            .query(
-                "the newest runs",
-                Some(RECENT),
-                condition,
-                false,
-                Some(limit),
-            )
-            .await?;
-        Ok(items.into_iter().map(|item| item.body).collect())
+        self.newest_runs(condition, limit).await
     }
 
     /// The newest runs that were requested since then, newest first, at most `limit`, as of about a second
     /// ago.
     pub async fn runs_since(&self, since: Instant, limit: usize) -> Result<Vec<Run>, CatalogError> {
         let condition = KeyCondition::partition(RECENT.pk, RECENT_RUNS).at_least(RECENT.sk, since);
+        self.newest_runs(condition, limit).await
+    }
+
+    async fn newest_runs(
+        &self,
+        condition: KeyCondition,
+        limit: usize,
+    ) -> Result<Vec<Run>, CatalogError> {
+        let what = "the newest runs";
         let items: Vec<RunItem> = self
-            .query(
-                "the newest runs",
-                Some(RECENT),
-                condition,
-                false,
-                Some(limit),
-            )
+            .query(what, Some(RECENT), condition, false, Some(limit))
             .await?;
         Ok(items.into_iter().map(|item| item.body).collect())
     }

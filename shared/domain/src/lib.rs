@@ -32,6 +32,7 @@ mod samples;
 pub mod schedule;
 pub mod scope;
 pub mod snapshot;
+pub mod storage;
 
 /// An instant. Everything stored or sent is UTC.
 pub type Instant = chrono::DateTime<chrono::Utc>;

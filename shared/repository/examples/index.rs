@@ -41,6 +41,7 @@ impl ObjectStore for WithoutPacks {
             key,
             bytes,
             modified_at,
+            class: None,
         })
     }
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {

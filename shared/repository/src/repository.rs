@@ -366,6 +366,7 @@ async fn put_new(store: &dyn ObjectStore, key: &str, object: Vec<u8>) -> Result<
     let put = Put {
         create_only: true,
         sha256: Some(sha256(&object)),
+        ..Put::default()
     };
     store.put(key, Bytes::from(object), put).await
 }

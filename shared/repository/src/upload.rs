@@ -134,8 +134,8 @@ impl Uploader {
 
     async fn put(&self, pack: SealedPack) -> Result<(), RepositoryError> {
         let put = Put {
-            create_only: false,
             sha256: Some(pack.id.0),
+            ..Put::default()
         };
         let (key, bytes) = (layout::pack(&pack.id), pack.bytes.len() as u64);
         self.store.put(&key, pack.bytes.clone(), put).await?;
@@ -180,8 +180,8 @@ impl Uploader {
         let id = IndexId(sha256(&object));
         let bytes = object.len() as u64;
         let put = Put {
-            create_only: false,
             sha256: Some(id.0),
+            ..Put::default()
         };
         let key = layout::index(&id);
         self.store.put(&key, Bytes::from(object), put).await?;

@@ -89,6 +89,7 @@ impl ObjectStore for Altered {
             key: key.to_owned(),
             bytes: object.len() as u64,
             modified_at: world::taken_at(),
+            class: None,
         })
     }
 

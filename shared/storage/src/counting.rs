@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use async_trait::async_trait;
 use bytes::Bytes;
 use logisedge_domain::requests::Requests;
+use logisedge_domain::storage::{ObjectLock, ThawSpeed};
 
-use crate::{DELETE_KEYS_MAX, DeletedObject, ObjectMeta, ObjectStore, Put, StorageError};
+use crate::{
+    DELETE_KEYS_MAX, DeletedObject, ObjectMeta, ObjectStore, Put, Readiness, StorageError,
+};
 
 /// Keys and folders of one page of a listing:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
@@ -136,6 +139,25 @@ impl ObjectStore for Counting {
         // S3 bills a copy as a PUT.
         self.puts.fetch_add(1, Relaxed);
         self.inner.undelete(object).await
+    }
+
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        self.heads.fetch_add(1, Relaxed);
+        self.inner.readiness(key).await
+    }
+
+    async fn thaw(&self, key: &str, speed: ThawSpeed, days: u32) -> Result<(), StorageError> {
+        // Billed as what it is, from the class that the object lies in: it is no PUT of a backup's.
+        self.inner.thaw(key, speed, days).await
+    }
+
+    async fn extend_lock(&self, key: &str, lock: ObjectLock) -> Result<bool, StorageError> {
+        self.heads.fetch_add(1, Relaxed);
+        let extended = self.inner.extend_lock(key, lock).await;
+        if matches!(extended, Ok(true)) {
+            self.puts.fetch_add(1, Relaxed);
+        }
+        extended
     }
 
     fn locate(&self, key: &str) -> String {

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use logisedge_domain::Instant;
 
-use crate::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::s3::archive::is_archived;
+use crate::{ObjectMeta, ObjectStore, Put, Readiness, StorageError, StorageErrorKind};
 
 /// An object that was deleted and whose bytes the store still keeps.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -20,6 +21,9 @@ pub struct DeletedObject {
     pub version: String,
     /// Their length.
     pub bytes: u64,
+    /// Their storage class as S3 names it. None: the store's ordinary one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
     /// When it was written.
     pub written_at: Instant,
     /// When it was deleted: from then on its grace days count.
@@ -128,6 +132,14 @@ impl ObjectStore for Undeleted {
         Err(self.refused("delete", keys.first().map_or("", String::as_str)))
     }
 
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        match self.deleted.get(key) {
+            Some(object) if is_archived(object.class.as_deref()) => Ok(Readiness::Archived),
+            Some(_) => Ok(Readiness::Readable),
+            None => self.inner.readiness(key).await,
+        }
+    }
+
     fn locate(&self, key: &str) -> String {
         self.inner.locate(key)
     }
@@ -138,5 +150,6 @@ fn meta(object: &DeletedObject) -> ObjectMeta {
         key: object.key.clone(),
         bytes: object.bytes,
         modified_at: object.written_at,
+        class: object.class.clone(),
     }
 }

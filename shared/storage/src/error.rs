@@ -17,6 +17,8 @@ pub enum StorageErrorKind {
     Full,
     /// What arrived is not what was sent.
     Corrupted,
+    /// It lies in an archived storage class and was not thawed.
+    Archived,
     /// The store keeps nothing of what was deleted.
     NoVersions,
     /// Throttled, timed out, connection lost, or the service failed.

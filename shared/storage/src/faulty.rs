@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use logisedge_domain::storage::{ObjectLock, ThawSpeed};
 
-use crate::{DeletedObject, ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::{
+    DeletedObject, ObjectMeta, ObjectStore, Put, Readiness, StorageError, StorageErrorKind,
+};
 
 /// How a [`Faulty`] store fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +149,20 @@ impl ObjectStore for Faulty {
     async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
         let effect = self.inner.undelete(object);
         self.run("bring back", &object.key, effect).await
+    }
+
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        self.run("ask for", key, self.inner.readiness(key)).await
+    }
+
+    async fn thaw(&self, key: &str, speed: ThawSpeed, days: u32) -> Result<(), StorageError> {
+        self.run("thaw", key, self.inner.thaw(key, speed, days))
+            .await
+    }
+
+    async fn extend_lock(&self, key: &str, lock: ObjectLock) -> Result<bool, StorageError> {
+        self.run("lock", key, self.inner.extend_lock(key, lock))
+            .await
     }
 
     fn locate(&self, key: &str) -> String {

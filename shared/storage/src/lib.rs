@@ -21,4 +21,4 @@ pub use folder::FolderStore;
 pub use key::{KEY_BYTES_MAX, SEGMENT_BYTES_MAX};
 pub use retrying::{RetryPolicy, Retrying};
 pub use s3::{DELETE_KEYS_MAX, PUT_BYTES_MAX, S3Store};
-pub use store::{ObjectMeta, ObjectStore, Prefixed, Put};
+pub use store::{ObjectMeta, ObjectStore, Prefixed, Put, Readiness};

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use logisedge_domain::storage::{ObjectLock, ThawSpeed};
 use tokio::time::Instant;
 
-use crate::{DeletedObject, ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::{
+    DeletedObject, ObjectMeta, ObjectStore, Put, Readiness, StorageError, StorageErrorKind,
+};
 
 /// Tries in all at a transfer whose bytes arrive altered. What is altered where it lies fails every
 /// time, so more would only delay the finding.
@@ -179,6 +182,18 @@ impl ObjectStore for Retrying {
 
     async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
         retry!(self, self.inner.undelete(object))
+    }
+
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        retry!(self, self.inner.readiness(key))
+    }
+
+    async fn thaw(&self, key: &str, speed: ThawSpeed, days: u32) -> Result<(), StorageError> {
+        retry!(self, self.inner.thaw(key, speed, days))
+    }
+
+    async fn extend_lock(&self, key: &str, lock: ObjectLock) -> Result<bool, StorageError> {
+        retry!(self, self.inner.extend_lock(key, lock))
     }
 
     fn locate(&self, key: &str) -> String {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use logisedge_domain::storage::{ObjectLock, StorageTier, ThawSpeed};
+
 use crate::deleted::no_versions;
-use crate::{DeletedObject, StorageError};
+use crate::{DeletedObject, StorageError, StorageErrorKind};
 
 /// How an object is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub struct Put {
     /// The SHA-256 of the bytes, where the caller knows it already. The store checks it on
     /// arrival; without it the store's own default integrity check applies.
     pub sha256: Option<[u8; 32]>,
+    /// Where it is to end up: what is not `Standard` is tagged, for the store's lifecycle rules.
+    pub tier: StorageTier,
+    /// Until when it cannot be destroyed. A store that cannot lock refuses it.
+    pub lock: Option<ObjectLock>,
 }
 
 /// What a listing tells of an object.
@@ -29,6 +35,30 @@ pub struct ObjectMeta {
     pub bytes: u64,
     /// When it was last written.
     pub modified_at: logisedge_domain::Instant,
+    /// Its storage class as S3 names it. None: the store's ordinary one.
+    pub class: Option<String>,
+}
+
+/// Whether an object can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// At once.
+    Readable,
+    /// Later: a thaw was asked for.
+    Thawing,
+    /// Only once it was thawed.
+    Archived,
+}
+
+/// The error of a store that has none of this.
+fn lacks(operation: &'static str, object: String, what: &str) -> StorageError {
+    StorageError {
+        kind: StorageErrorKind::Other,
+        operation,
+        object,
+        message: format!("it has no {what}; S3 does"),
+        source: None,
+    }
 }
 
 /// A place for objects. Every implementation passes the same contract suite.
@@ -78,6 +108,23 @@ pub trait ObjectStore: Debug + Send + Sync + 'static {
     /// Makes a deleted object what lies under its key again. Its bytes do not pass through here.
     async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
         Err(no_versions("bring back", self.locate(&object.key)))
+    }
+
+    /// Whether an object can be read now. Only what lies in an archived class ever cannot.
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        self.head(key).await.map(|_| Readiness::Readable)
+    }
+
+    /// Asks for an archived object to be readable for so many days. Asked again while that is under
+    /// way, it changes nothing; asked of one that is readable, it prolongs that.
+    async fn thaw(&self, key: &str, _speed: ThawSpeed, _days: u32) -> Result<(), StorageError> {
+        Err(lacks("thaw", self.locate(key), "archived classes"))
+    }
+
+    /// Sees to it that an object is locked until then at the least, and says whether that changed
+    /// anything. A lock never becomes shorter or weaker by it.
+    async fn extend_lock(&self, key: &str, _lock: ObjectLock) -> Result<bool, StorageError> {
+        Err(lacks("lock", self.locate(key), "locks"))
     }
 
     /// Where a key lies, for people: `s3://bucket/prefix/key` or an absolute path.
@@ -178,6 +225,18 @@ impl ObjectStore for Prefixed {
 
     async fn undelete(&self, object: &DeletedObject) -> Result<(), StorageError> {
         self.inner.undelete(&self.deleted(object)).await
+    }
+
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        self.inner.readiness(&self.key(key)).await
+    }
+
+    async fn thaw(&self, key: &str, speed: ThawSpeed, days: u32) -> Result<(), StorageError> {
+        self.inner.thaw(&self.key(key), speed, days).await
+    }
+
+    async fn extend_lock(&self, key: &str, lock: ObjectLock) -> Result<bool, StorageError> {
+        self.inner.extend_lock(&self.key(key), lock).await
     }
 
     fn locate(&self, key: &str) -> String {

@@ -2,61 +2,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod emulator;
+mod keeping;
 mod suite;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use emulator::{bucket, folder, impatient, s3};
 use logisedge_domain::requests::Requests;
 use logisedge_storage::{
-    Counting, Fault, Faulty, FolderStore, ObjectStore, Prefixed, Put, RetryPolicy, Retrying,
-    S3Store, StorageErrorKind, Undeleted,
+    Counting, Fault, Faulty, ObjectStore, Prefixed, Put, RetryPolicy, Retrying, S3Store,
+    StorageErrorKind, Undeleted,
 };
-
-fn folder() -> (tempfile::TempDir, Arc<dyn ObjectStore>) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = FolderStore::new(folder.path()).unwrap();
-    (folder, Arc::new(store))
-}
-
-fn impatient(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-    let policy = RetryPolicy {
-        tries_min: 4,
-        within: Duration::ZERO,
-        delay_first: Duration::from_millis(1),
-        delay_max: Duration::from_millis(2),
-    };
-    Arc::new(Retrying::with_policy(store, policy))
-}
-
-async fn s3() -> aws_sdk_s3::Client {
-    assert!(
-        std::env::var_os("AWS_ENDPOINT_URL").is_some(),
-        "AWS_ENDPOINT_URL is not set: run tests/run, which starts an emulator of S3"
-    );
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .load()
-        .await;
-    let config = aws_sdk_s3::config::Builder::from(&config)
-        .force_path_style(true)
-        .retry_config(RetryConfig::disabled());
-    aws_sdk_s3::Client::from_conf(config.build())
-}
-
-/// A bucket of its own for each test.
-async fn bucket(client: &aws_sdk_s3::Client) -> String {
-    let name = format!("contract-{:016x}", getrandom::u64().unwrap());
-    client.create_bucket().bucket(&name).send().await.unwrap();
-    name
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_holds_the_contract() {
@@ -139,8 +98,8 @@ async fn retries_end_by_time_and_after_few_tries_where_bytes_are_damaged() {
     let counting = Arc::new(Faulty::new(store, Fault::FirstTries(0)));
     let patient = Retrying::with_policy(counting.clone(), policy);
     let wrong = Put {
-        create_only: false,
         sha256: Some([7; 32]),
+        ..Put::default()
     };
     let error = patient.put("a", "x".into(), wrong).await.unwrap_err();
     assert_eq!(error.kind, StorageErrorKind::Corrupted);

@@ -234,8 +234,8 @@ impl Prepared {
         .await?;
         applied.bytes_written += bytes.len() as u64;
         let put = Put {
-            create_only: false,
             sha256: Some(id.0),
+            ..Put::default()
         };
         self.repository
             .store()
@@ -327,8 +327,8 @@ pub(crate) async fn put_index(
     let id = IndexId(sha256(&object));
     let bytes = object.len() as u64;
     let put = Put {
-        create_only: false,
         sha256: Some(id.0),
+        ..Put::default()
     };
     store
         .put(&layout::index(&id), Bytes::from(object), put)

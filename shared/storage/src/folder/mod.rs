@@ -116,6 +116,9 @@ impl FolderStore {
 impl ObjectStore for FolderStore {
     async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
         let path = self.path("write", key)?;
+        if put.lock.is_some() {
+            return Err(cannot_lock(self.locate(key)));
+        }
         self.blocking(move |root| {
             check_sha256(&path, &bytes, put)?;
             write(root, &path, &bytes, put.create_only)
@@ -261,6 +264,16 @@ fn check_sha256(path: &Path, bytes: &[u8], put: Put) -> Result<(), StorageError>
     }
 }
 
+fn cannot_lock(object: String) -> StorageError {
+    StorageError {
+        kind: StorageErrorKind::Other,
+        operation: "write",
+        object,
+        message: "a folder has no locks: leave `lock` out of the schedule".to_owned(),
+        source: None,
+    }
+}
+
 fn key_of(root: &Path, path: &Path) -> String {
     let relative = path.strip_prefix(root).unwrap_or(path);
     relative.to_string_lossy().into_owned()
@@ -271,5 +284,6 @@ fn object_meta(key: String, meta: &fs::Metadata) -> io::Result<ObjectMeta> {
         key,
         bytes: meta.len(),
         modified_at: meta.modified()?.into(),
+        class: None,
     })
 }

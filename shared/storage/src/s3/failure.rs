@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::retry::ErrorKind;
 use bytes::Bytes;
 
-use crate::{StorageError, StorageErrorKind};
+use crate::{Put, StorageError, StorageErrorKind};
 
 /// Where a store lies, for keys and for messages.
 #[derive(Debug, Clone)]
@@ -26,9 +26,27 @@ fn permission(operation: &str) -> &'static str {
         "list" => "s3:ListBucket",
         "list what was deleted of" => "s3:ListBucketVersions",
         "read the old" => "s3:GetObjectVersion",
-        "bring back" => "s3:GetObjectVersion and s3:PutObject",
+        "bring back" => {
+            "s3:GetObjectVersion and s3:PutObject (and, for tagged objects, s3:GetObjectVersionTagging and s3:PutObjectTagging)"
+        }
+        "thaw" => "s3:RestoreObject",
+        "lock" => "s3:GetObjectRetention and s3:PutObjectRetention",
         _ => "s3:GetObject",
     }
+}
+
+/// What a refused write may lack beyond the right to write at all.
+pub(super) fn with_what_a_put_needs(mut error: StorageError, put: Put) -> StorageError {
+    if error.kind != StorageErrorKind::Denied {
+        return error;
+    }
+    if !put.tier.is_standard() {
+        error.message += "; an object with a tag also takes s3:PutObjectTagging";
+    }
+    if put.lock.is_some() {
+        error.message += "; a locked one also takes s3:PutObjectRetention";
+    }
+    error
 }
 
 /// S3 answers a concurrent conditional write with 409 where it cannot yet tell who wins.
@@ -283,8 +301,21 @@ impl Place {
                 ),
             ),
             ("InvalidObjectState", _) => (
+                Kind::Archived,
+                "it lies in an archived storage class and has to be thawed first".to_owned(),
+            ),
+            ("GlacierExpeditedRetrievalNotAvailable", _) => (
+                Kind::Unavailable,
+                "S3 has no room for expedited retrievals now: try again, or thaw at the standard speed"
+                    .to_owned(),
+            ),
+            ("InvalidRequest" | "ObjectLockConfigurationNotFoundError", _)
+                if text.contains("Lock") =>
+            (
                 Kind::Other,
-                "the object is archived: restore it to a standard storage class first".to_owned(),
+                format!(
+                    "bucket {bucket:?} has no Object Lock ({text}): deploy the stack with EnableObjectLock=true, or leave object_lock out of the location"
+                ),
             ),
             ("QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded", _)
             | (_, 507) => (

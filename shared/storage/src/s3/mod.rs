@@ -1,6 +1,8 @@
 //! A bucket of S3, or of a store that speaks its protocol. One object is one PUT.
 
+pub(crate) mod archive;
 mod failure;
+mod lock;
 mod versions;
 
 use std::ops::Range;
@@ -13,10 +15,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use logisedge_domain::storage::{ObjectLock, StorageTier, ThawSpeed};
 
 use self::failure::Place;
 use crate::key::{check_folder, check_key, check_prefix};
-use crate::{DeletedObject, ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
+use crate::{
+    DeletedObject, ObjectMeta, ObjectStore, Put, Readiness, StorageError, StorageErrorKind,
+};
 
 /// Keys of one DeleteObjects request:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
@@ -123,6 +128,9 @@ impl ObjectStore for S3Store {
                 .key(&full)
                 .set_checksum_sha256(put.sha256.map(|hash| BASE64.encode(hash)))
                 .set_if_none_match(put.create_only.then(|| "*".to_owned()))
+                .set_tagging(tagging(put.tier))
+                .set_object_lock_mode(put.lock.map(|lock| lock::mode(lock.mode)))
+                .set_object_lock_retain_until_date(put.lock.map(|lock| lock::until(lock.until)))
                 .body(ByteStream::from(bytes.clone()))
                 .send()
                 .await;
@@ -131,7 +139,10 @@ impl ObjectStore for S3Store {
                 Err(e) if tries < CONFLICT_TRIES_MAX && failure::is_write_conflict(&e) => {
                     tries += 1;
                 }
-                Err(e) => return Err(self.place.failed("write", key, e)),
+                Err(e) => {
+                    let error = self.place.failed("write", key, e);
+                    return Err(failure::with_what_a_put_needs(error, put));
+                }
             }
         }
     }
@@ -197,6 +208,7 @@ impl ObjectStore for S3Store {
                 key: key.to_owned(),
                 bytes: length(found.content_length()),
                 modified_at: instant(found.last_modified()),
+                class: archive::class(found.storage_class().map(|class| class.as_str())),
             }),
             Err(e) => {
                 let error = self.place.failed("read", key, e);
@@ -222,6 +234,7 @@ impl ObjectStore for S3Store {
                         key: key.to_owned(),
                         bytes: length(object.size()),
                         modified_at: instant(object.last_modified()),
+                        class: archive::class(object.storage_class().map(|class| class.as_str())),
                     });
                 }
             }
@@ -296,9 +309,26 @@ impl ObjectStore for S3Store {
         self.copy_back(object).await
     }
 
+    async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
+        self.readiness_of(key).await
+    }
+
+    async fn thaw(&self, key: &str, speed: ThawSpeed, days: u32) -> Result<(), StorageError> {
+        self.ask_for_thaw(key, speed, days).await
+    }
+
+    async fn extend_lock(&self, key: &str, lock: ObjectLock) -> Result<bool, StorageError> {
+        self.extend_lock_of(key, lock).await
+    }
+
     fn locate(&self, key: &str) -> String {
         self.place.url(key)
     }
+}
+
+fn tagging(tier: StorageTier) -> Option<String> {
+    let tag = format!("{}={}", StorageTier::TAG, tier.as_str());
+    (!tier.is_standard()).then_some(tag)
 }
 
 fn length(bytes: Option<i64>) -> u64 {

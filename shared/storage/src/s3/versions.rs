@@ -10,6 +10,7 @@ use std::ops::Range;
 use aws_sdk_s3::types::{DeleteMarkerEntry, ObjectVersion};
 use bytes::Bytes;
 
+use super::archive::class;
 use super::{S3Store, instant, length};
 use crate::key::check_key;
 use crate::{DeletedObject, StorageError};
@@ -37,6 +38,7 @@ impl History {
             key: key.to_owned(),
             version: version.version_id()?.to_owned(),
             bytes: length(version.size()),
+            class: class(version.storage_class().map(|class| class.as_str())),
             written_at,
             deleted_at: deleted_at.unwrap_or(written_at),
         })

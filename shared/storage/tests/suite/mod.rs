@@ -111,7 +111,7 @@ async fn ranges(store: &dyn ObjectStore) {
 async fn replacing_and_creating(store: &dyn ObjectStore) {
     let create = Put {
         create_only: true,
-        sha256: None,
+        ..Put::default()
     };
     store.put("put/a", Bytes::from("1"), create).await.unwrap();
     let again = store.put("put/a", Bytes::from("2"), create).await;
@@ -131,11 +131,13 @@ async fn checksums(store: &dyn ObjectStore) {
         let put = Put {
             create_only,
             sha256: right,
+            ..Put::default()
         };
         store.put("sums/right", bytes.clone(), put).await.unwrap();
         let wrong = Put {
             create_only,
             sha256: Some([7; 32]),
+            ..Put::default()
         };
         let refused = store.put("sums/wrong", bytes.clone(), wrong).await;
         assert_eq!(kind(refused), StorageErrorKind::Corrupted);
@@ -282,7 +284,7 @@ async fn one_creator_wins(store: Arc<dyn ObjectStore>) {
         creators.push(tokio::spawn(async move {
             let put = Put {
                 create_only: true,
-                sha256: None,
+                ..Put::default()
             };
             (
                 n,

@@ -56,6 +56,20 @@ fn answers_say_what_to_do() {
             507,
         ),
         ("read", "InvalidObjectState", "", 403),
+        (
+            "thaw",
+            "GlacierExpeditedRetrievalNotAvailable",
+            "Glacier expedited retrievals are currently not available",
+            503,
+        ),
+        ("thaw", "AccessDenied", "Access Denied", 403),
+        ("lock", "AccessDenied", "Access Denied", 403),
+        (
+            "write",
+            "InvalidRequest",
+            "Bucket is missing ObjectLockConfiguration",
+            400,
+        ),
         ("write", "NotImplemented", "If-None-Match", 501),
         ("write", "Odd", "Nobody knows", 400),
     ];
@@ -87,7 +101,11 @@ fn answers_say_what_to_do() {
     Unavailable: S3 failed for the moment: We encountered an internal error.
     Unavailable: S3 failed for the moment: A conflict.
     Full: the store has no room left (Storage reached its limit): raise its quota, or prune old snapshots
-    Other: the object is archived: restore it to a standard storage class first
+    Archived: it lies in an archived storage class and has to be thawed first
+    Unavailable: S3 has no room for expedited retrievals now: try again, or thaw at the standard speed
+    Denied: access denied: the role needs s3:RestoreObject on arn:aws:s3:::erp/backups/*, and the bucket's policy must not refuse it
+    Denied: access denied: the role needs s3:GetObjectRetention and s3:PutObjectRetention on arn:aws:s3:::erp/backups/*, and the bucket's policy must not refuse it
+    Other: bucket "erp" has no Object Lock (Bucket is missing ObjectLockConfiguration): deploy the stack with EnableObjectLock=true, or leave object_lock out of the location
     Other: the store does not know this kind of request, which S3 does: If-None-Match
     Other: S3 answered 400 Odd: Nobody knows
     "#);

@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 # docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-TEMPLATE_BODY_BYTES_MAX = 51_200
+TEMPLATE_BYTES_MAX = 1_000_000
 POLL_SECONDS = 2
 # States in which a stack takes an update; from the others it must first be repaired or deleted.
 UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
@@ -32,9 +32,12 @@ def deploy(name: str, template: Path, zips: Mapping[str, Path], parameters: Mapp
     """Creates or updates the stack and returns its outputs."""
     try:
         session = connect()
-        bucket, prefix = upload(session, name, zips)
+        s3 = session.client("s3")
+        bucket = code_bucket(session, s3, name)
+        prefix = upload_code(s3, bucket, zips)
+        url = upload_template(s3, bucket, template)
         wanted = {"CodeBucket": bucket, "CodePrefix": prefix, **parameters}
-        return bring_to(session.client("cloudformation"), name, template, wanted)
+        return bring_to(session.client("cloudformation"), name, url, wanted)
     except (BotoCoreError, ClientError) as error:
         raise DeployError(str(error)) from error
 
@@ -70,15 +73,19 @@ def publish_layer(name: str, archive: Path, architecture: str) -> str:
         raise DeployError(f"the layer {name} was not published: {error}") from error
 
 
-def upload(session, name: str, zips: Mapping[str, Path]):
-    """Puts the zip files under a prefix named after their content; returns bucket and prefix.
+def code_bucket(session, s3, name: str) -> str:
+    """The name of the bucket for the stack's code and template, which exists from here on."""
+    account = session.client("sts").get_caller_identity()["Account"]
+    bucket = f"{name}-code-{account}-{session.region_name}"
+    make_code_bucket(s3, bucket, session.region_name)
+    return bucket
+
+
+def upload_code(s3, bucket: str, zips: Mapping[str, Path]) -> str:
+    """Puts the zip files under a prefix named after their content, and returns it.
 
     A prefix of its own for each content is what makes CloudFormation see new code, and lets a rollback find the old.
     """
-    account = session.client("sts").get_caller_identity()["Account"]
-    bucket = f"{name}-code-{account}-{session.region_name}"
-    s3 = session.client("s3")
-    make_code_bucket(s3, bucket, session.region_name)
     digest = hashlib.sha256()
     for function, path in sorted(zips.items()):
         digest.update(function.encode())
@@ -87,11 +94,27 @@ def upload(session, name: str, zips: Mapping[str, Path]):
     for function, path in sorted(zips.items()):
         print(f"Uploading {function} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
         s3.upload_file(str(path), bucket, f"{prefix}/{function}.zip")
-    return bucket, prefix
+    return prefix
+
+
+def upload_template(s3, bucket: str, template: Path) -> str:
+    """Puts the template under a name made of its content, and returns the URL by which CloudFormation finds it.
+
+    Not beneath the code's prefix, so that a change of the template alone leaves the functions' code as it is.
+    """
+    body = template.read_bytes()
+    if len(body) > TEMPLATE_BYTES_MAX:
+        raise DeployError(
+            f"{template} has {len(body)} bytes; {TEMPLATE_BYTES_MAX} is the most that CloudFormation reads from S3"
+        )
+    key = f"template/{hashlib.sha256(body).hexdigest()[:16]}.yaml"
+    s3.put_object(Bucket=bucket, Key=key, Body=body)
+    # With the bucket in the path, as `aws cloudformation deploy` does it too: the emulator reads no other style.
+    return f"{s3.meta.endpoint_url}/{bucket}/{key}"
 
 
 def make_code_bucket(s3, bucket: str, region: str) -> None:
-    """Makes the private bucket that holds the code, unless it exists."""
+    """Makes the private bucket that holds code and template, unless it exists."""
     try:
         s3.head_bucket(Bucket=bucket)
         return
@@ -109,12 +132,9 @@ def make_code_bucket(s3, bucket: str, region: str) -> None:
     )
 
 
-def bring_to(cloudformation, name: str, template: Path, parameters: Mapping[str, str]) -> Dict[str, str]:
+def bring_to(cloudformation, name: str, template_url: str, parameters: Mapping[str, str]) -> Dict[str, str]:
     """Creates or updates through a change set, waits, and returns the outputs."""
-    body = template.read_text()
-    if len(body.encode()) > TEMPLATE_BODY_BYTES_MAX:
-        raise DeployError(f"{template} is longer than the {TEMPLATE_BODY_BYTES_MAX} bytes that CloudFormation takes inline")
-    known = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=body)["Parameters"]}
+    known = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateURL=template_url)["Parameters"]}
     if unknown := sorted(set(parameters) - known):
         raise DeployError(f"the template has no parameter {', '.join(unknown)}; it has {', '.join(sorted(known))}")
     existing = describe(cloudformation, name)
@@ -132,7 +152,7 @@ def bring_to(cloudformation, name: str, template: Path, parameters: Mapping[str,
         StackName=name,
         ChangeSetName=f"deploy-{uuid.uuid4()}",
         ChangeSetType="UPDATE" if update else "CREATE",
-        TemplateBody=body,
+        TemplateURL=template_url,
         Parameters=values,
         Capabilities=["CAPABILITY_IAM"],
     )["Id"]

@@ -28,11 +28,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         &Progress::new(),
         |run| open(function.clone(), run),
     )
-    .await
-    .map_err(|error| Failure {
-        message: error.message,
-        retry: error.retry,
-    })?;
+    .await?;
     Ok(match attempted {
         Attempted::Succeeded(taken) => {
             info!(%run, snapshot = %taken.record.id, bytes = taken.stats.bytes_read, "succeeded");

@@ -5,7 +5,6 @@ use logisedge_catalog::Message;
 use logisedge_domain::Instant;
 use logisedge_domain::alert::Alert;
 use logisedge_domain::event::DispatchInput;
-use logisedge_engine::EngineError;
 use logisedge_engine::dispatch::{prune_all, run_now, tick, verify_all};
 use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
@@ -40,8 +39,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
             let asked_at = published_at(&invocation).unwrap_or(now);
             run_now(catalog, schedule.as_ref(), scopes, *kind, token, asked_at).await
         }
-    }
-    .map_err(failure)?;
+    }?;
     let spent = catalog.spent() - spent;
     info!(
         requested = dispatched.requested.len(),
@@ -60,7 +58,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         .await?;
     // Only now: what could be dispatched is on its way.
     match dispatched.failure {
-        Some(error) => Err(failure(error)),
+        Some(error) => Err(error.into()),
         None => Ok(json!(dispatched)),
     }
 }
@@ -87,11 +85,4 @@ async fn tell_of_dead_letters(function: &Function, letters: &[Value]) -> Result<
         .collect();
     function.catalog.enqueue(&alerts).await?;
     Ok(json!({ "dead_letters": alerts.len() }))
-}
-
-fn failure(error: EngineError) -> Failure {
-    Failure {
-        message: error.message,
-        retry: error.retry,
-    }
 }

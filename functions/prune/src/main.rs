@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{LocationName, ScopeName};
-use logisedge_engine::prune::{Location, Locations, ScopePlan, locations_of, prune};
-use logisedge_engine::{EngineError, EngineErrorKind};
-use logisedge_runtime::{Failure, Function, Invocation, prices_at};
+use logisedge_engine::EngineErrorKind;
+use logisedge_engine::prune::{Locations, ScopePlan, locations_of, prune};
+use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -51,7 +51,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
                 }
                 tokio::time::sleep(BUSY_FOR).await;
             }
-            outcome => break outcome.map_err(failure)?,
+            outcome => break outcome?,
         }
     };
     info!(
@@ -78,28 +78,14 @@ fn short(mut plan: ScopePlan) -> ScopePlan {
 /// Every location that holds a snapshot of the scope or may get one.
 async fn open(function: &Function, scope: &ScopeName) -> Result<Locations, Failure> {
     let catalog = &function.catalog;
-    let names: BTreeSet<LocationName> = locations_of(catalog, scope).await.map_err(failure)?;
+    let names: BTreeSet<LocationName> = locations_of(catalog, scope).await?;
     let mut locations = Locations::new();
     for name in names {
         let Some(config) = catalog.location(&name).await? else {
             warn!(%scope, location = %name, "holds snapshots and is not configured any more: left alone");
             continue;
         };
-        let (store, password) = function.aws.open_location(&config).await?;
-        let prices = prices_at(&config);
-        let location = Location {
-            store,
-            password,
-            prices,
-        };
-        locations.insert(name, location);
+        locations.insert(name, function.aws.open_priced(&config).await?);
     }
     Ok(locations)
-}
-
-fn failure(error: EngineError) -> Failure {
-    Failure {
-        message: error.message,
-        retry: error.retry,
-    }
 }

@@ -72,10 +72,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
     if let Err(error) = catalog.release_use(&scope, &record.id, holder).await {
         warn!(%error, snapshot = %record.id, "stays in use until the function's time is over");
     }
-    let verification = outcome.map_err(|error| Failure {
-        message: error.message,
-        retry: error.retry,
-    })?;
+    let verification = outcome?;
     info!(
         snapshot = %record.id,
         findings = verification.findings.len(),

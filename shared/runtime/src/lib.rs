@@ -16,7 +16,6 @@ mod trace;
 pub use aws::Aws;
 pub use error::{RuntimeError, RuntimeErrorKind};
 pub use outbox::{Delivered, deliver_outbox};
-pub use places::prices_at;
 pub use secret::Secret;
 pub use serve::{Failure, Function, Invocation};
 pub use settings::Settings;

@@ -1,9 +1,12 @@
 //! Configured sources and locations, opened: where a configuration, its secrets and its
 //! implementations come together.
 
+use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use logisedge_domain::config::{LocationConfig, SourceConfig};
+use logisedge_engine::prune::Location;
 use logisedge_repository::Password;
 use logisedge_repository::prune::Prices;
 use logisedge_sources::Source;
@@ -13,23 +16,42 @@ use logisedge_storage::{FolderStore, ObjectStore};
 
 use crate::{Aws, RuntimeError, RuntimeErrorKind};
 
-/// Days for which the bucket keeps what was deleted, unless the environment says otherwise: the
-/// template's default.
+/// The variable with the days for which the bucket keeps what was deleted. The template sets it.
+const GRACE_DAYS_VARIABLE: &str = "LOGISEDGE_GRACE_DAYS";
+
+/// Those days where the variable is not set: the template's default.
 const GRACE_DAYS: u32 = 14;
 
-/// What storing costs at a location. The days that a bucket keeps deleted bytes are in
-/// `LOGISEDGE_GRACE_DAYS`, which the template sets.
-pub fn prices_at(config: &LocationConfig) -> Prices {
+/// Those that the template's `GraceDays` may have.
+const GRACE_DAYS_BOUNDS: RangeInclusive<u32> = 1..=3650;
+
+/// What storing costs at a location. `grace_days` is what the environment says of them.
+fn prices_at(config: &LocationConfig, grace_days: Option<&OsStr>) -> Result<Prices, RuntimeError> {
     match config {
-        LocationConfig::S3 { .. } => {
-            let days = std::env::var("LOGISEDGE_GRACE_DAYS").ok();
-            Prices::s3(
-                days.and_then(|days| days.parse().ok())
-                    .unwrap_or(GRACE_DAYS),
-            )
-        }
-        LocationConfig::Folder { .. } => Prices::folder(),
+        LocationConfig::S3 { .. } => Ok(Prices::s3(read_grace_days(grace_days)?)),
+        LocationConfig::Folder { .. } => Ok(Prices::folder()),
     }
+}
+
+fn read_grace_days(text: Option<&OsStr>) -> Result<u32, RuntimeError> {
+    let Some(text) = text else {
+        return Ok(GRACE_DAYS);
+    };
+    let days = text.to_str().and_then(|text| text.parse().ok());
+    days.filter(|days| GRACE_DAYS_BOUNDS.contains(days))
+        .ok_or_else(|| {
+            RuntimeError::new(
+                RuntimeErrorKind::Settings,
+                "price",
+                "what the bucket keeps",
+                format!(
+                    "{GRACE_DAYS_VARIABLE} is {text:?}: set it to the stack's GraceDays, a whole number of days \
+                     from {} to {}, or leave it out for {GRACE_DAYS}",
+                    GRACE_DAYS_BOUNDS.start(),
+                    GRACE_DAYS_BOUNDS.end()
+                ),
+            )
+        })
 }
 
 impl Aws {
@@ -52,6 +74,18 @@ impl Aws {
             self.open_store(config)?,
             Password::new(secret.expose().to_owned()),
         ))
+    }
+
+    /// Opens a location to prune in it, which also needs to know what storing costs there. Contacts
+    /// Secrets Manager only.
+    pub async fn open_priced(&self, config: &LocationConfig) -> Result<Location, RuntimeError> {
+        let prices = prices_at(config, std::env::var_os(GRACE_DAYS_VARIABLE).as_deref())?;
+        let (store, password) = self.open_location(config).await?;
+        Ok(Location {
+            store,
+            password,
+            prices,
+        })
     }
 
     /// Opens a location's store alone, which contacts nothing.
@@ -117,5 +151,41 @@ impl Aws {
                 Ok(Box::new(PostgresSource::new(options)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use logisedge_domain::config::SecretRef;
+
+    use super::*;
+
+    #[test]
+    fn grace_days_are_the_templates_or_whole_days_within_its_bounds() {
+        assert_eq!(read_grace_days(None).unwrap(), 14);
+        for (text, days) in [("1", 1), ("30", 30), ("3650", 3650)] {
+            assert_eq!(read_grace_days(Some(OsStr::new(text))).unwrap(), days);
+        }
+    }
+
+    #[test]
+    fn grace_days_that_cannot_be_read_are_refused() {
+        for text in ["", "0", "3651", "-1", "1.5", "two weeks", "99999999999"] {
+            let error = read_grace_days(Some(OsStr::new(text))).unwrap_err();
+            assert_eq!(error.kind, RuntimeErrorKind::Settings, "{text}");
+        }
+        let error = read_grace_days(Some(OsStr::new("14d"))).unwrap_err();
+        insta::assert_snapshot!(error, @r#"cannot price what the bucket keeps: LOGISEDGE_GRACE_DAYS is "14d": set it to the stack's GraceDays, a whole number of days from 1 to 3650, or leave it out for 14"#);
+    }
+
+    #[test]
+    fn a_folder_has_no_grace_days() {
+        let folder = LocationConfig::Folder {
+            path: "/backups".into(),
+            repository_password: SecretRef::Env("PASSWORD".to_owned()),
+            capacity_bytes_max: None,
+        };
+        assert!(prices_at(&folder, Some(OsStr::new("14d"))).is_ok());
     }
 }

@@ -8,6 +8,7 @@ use logisedge_catalog::{Catalog, CatalogError, Message};
 use logisedge_domain::alert::Alert;
 use logisedge_domain::event::EventError;
 use logisedge_domain::retry::Retry;
+use logisedge_engine::EngineError;
 use serde_json::Value;
 use tracing::{error, warn};
 
@@ -84,6 +85,15 @@ impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
         Self {
             message: error.to_string(),
+            retry: error.retry,
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self {
+            message: error.message,
             retry: error.retry,
         }
     }

@@ -5,10 +5,9 @@ use logisedge_domain::format;
 use logisedge_domain::id::ScopeName;
 use logisedge_domain::plan::DroppedSince;
 use logisedge_engine::prune::{
-    InsideChain, Location, Locations, Pruned, ScopePlan, locations_of, plan, prune as execute,
+    InsideChain, Locations, Pruned, ScopePlan, locations_of, plan, prune as execute,
 };
 use logisedge_repository::prune::PackFate;
-use logisedge_runtime::prices_at;
 use serde::Serialize;
 
 use crate::commands::Context;
@@ -70,14 +69,7 @@ pub(crate) async fn open_locations(
     let mut locations = Locations::new();
     for name in locations_of(&context.catalog, scope).await? {
         let config = context.location_config(&name).await?;
-        let (store, password) = context.aws.open_location(&config).await?;
-        let prices = prices_at(&config);
-        let location = Location {
-            store,
-            password,
-            prices,
-        };
-        locations.insert(name, location);
+        locations.insert(name, context.aws.open_priced(&config).await?);
     }
     Ok(locations)
 }

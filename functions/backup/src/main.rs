@@ -62,6 +62,7 @@ async fn open(function: Function, run: Run) -> Result<Places, EngineError> {
     let source = source.ok_or_else(|| gone("source", scope.source.as_str()))?;
     let location = catalog.location(&run.location).await?;
     let location = location.ok_or_else(|| gone("location", run.location.as_str()))?;
+    let lock_mode = location.object_lock();
     let (store, password) = function.aws.open_location(&location).await.map_err(place)?;
     let effort = source.effort();
     let source = function.aws.open_source(&source).await.map_err(place)?;
@@ -72,6 +73,7 @@ async fn open(function: Function, run: Run) -> Result<Places, EngineError> {
         password,
         options: Options::default().with_zstd_level(effort.zstd_level),
         memory_bytes_max: effort.memory_bytes_max,
+        lock_mode,
     })
 }
 

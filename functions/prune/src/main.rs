@@ -59,6 +59,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         snapshots = done.snapshots.len(),
         packs = done.packs,
         bytes_freed = done.bytes_freed(),
+        locks_renewed = plan.locks.len(),
         "pruned"
     );
     for left in &done.left {

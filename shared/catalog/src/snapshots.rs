@@ -50,6 +50,7 @@ pub(crate) mod path {
     pub(crate) const FINDINGS: &str = "body.findings";
     pub(crate) const DELETING_SINCE: &str = "body.deleting_since";
     pub(crate) const HOLD: &str = "body.hold";
+    pub(crate) const LOCKED_UNTIL: &str = "body.locked_until";
 }
 
 pub(crate) fn snapshot_object(id: &SnapshotId) -> String {
@@ -251,6 +252,20 @@ impl Catalog {
         let writes = vec![Write::Update(Key::snapshot(scope, id), update)];
         let outcome = self.transact("release", &snapshot_object(id), writes).await;
         Ok(outcome?.is_done())
+    }
+
+    /// Records until when nothing of a snapshot can be destroyed. False if it is not recorded.
+    pub async fn record_lock(
+        &self,
+        scope: &ScopeName,
+        id: &SnapshotId,
+        until: Instant,
+    ) -> Result<bool, CatalogError> {
+        let object = snapshot_object(id);
+        let until = typed(&until).map_err(|e| CatalogError::corrupt("lock", &object, e))?;
+        let update = Expression::new().exists().set(path::LOCKED_UNTIL, until);
+        let writes = vec![Write::Update(Key::snapshot(scope, id), update)];
+        Ok(self.transact("lock", &object, writes).await?.is_done())
     }
 
     /// Marks a snapshot before its first byte is deleted, so that nobody begins to read it. Marking

@@ -16,6 +16,7 @@ pub mod format;
 #[cfg(test)]
 mod golden;
 pub mod id;
+pub mod lock;
 pub mod manifest;
 pub mod memory;
 pub mod plan;

@@ -101,6 +101,9 @@ pub struct PruneDecision {
     /// [`date_plan`](crate::retention::date_plan) was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<DroppedSince>,
+    /// Until when nothing of it can be destroyed, as far as the catalog knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<Instant>,
 }
 
 /// Since when no rule has kept a snapshot.

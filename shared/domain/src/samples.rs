@@ -28,6 +28,7 @@ pub(crate) fn schedule() -> Schedule {
         scopes: vec!["customers".parse().unwrap()],
         location: "main".parse().unwrap(),
         retention: Retention::default(),
+        lock: None,
         alerts: AlertPolicy::default(),
         topics: Topics::default(),
         enabled: true,
@@ -132,5 +133,6 @@ pub(crate) fn snapshot(number: u8) -> SnapshotRecord {
         findings: 0,
         deleting_since: None,
         hold: None,
+        locked_until: None,
     }
 }

@@ -16,7 +16,7 @@ use crate::alert::{AlertKind, Topics};
 use crate::calendar::Calendar;
 use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
-use crate::retention::Retention;
+use crate::retention::{Retention, Span};
 use crate::snapshot::Kind;
 
 /// A schedule as configured.
@@ -40,6 +40,10 @@ pub struct Schedule {
     pub location: LocationName,
     /// How long its snapshots are kept.
     pub retention: Retention,
+    /// For how long after it was taken nobody can destroy a snapshot of it, nor anything of its chain. Only
+    /// where its location has Object Lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Span>,
     /// Which of its events are alerted.
     pub alerts: AlertPolicy,
     /// Where its alerts go; where all others go, if none.
@@ -116,6 +120,7 @@ impl AlertPolicy {
             | AlertKind::Anomaly
             | AlertKind::StorageSoonFull
             | AlertKind::UsageDiffers
+            | AlertKind::NotLocked
             | AlertKind::NoGoodSnapshot
             | AlertKind::DeadLetter
             | AlertKind::StorageFull => true,

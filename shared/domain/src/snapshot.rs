@@ -110,8 +110,8 @@ impl fmt::Display for Hold {
     }
 }
 
-/// A committed snapshot. Everything but `trust`, `verified_at`, `findings` and `deleting_since` is
-/// immutable or, as `hold` is, can be rebuilt from the location alone.
+/// A committed snapshot. Everything but `trust`, `verified_at`, `findings`, `deleting_since` and
+/// `locked_until` is immutable or, as `hold` is, can be rebuilt from the location alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
     /// Its id in its chain's repository.
@@ -162,4 +162,8 @@ pub struct SnapshotRecord {
     /// catalog that was lost loses no hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Until when no object of its chain that was there then can be destroyed, since it was committed or
+    /// its chain's lock was renewed. None: it was not locked, or only the location knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<Instant>,
 }

@@ -14,10 +14,12 @@ use logisedge_catalog::{Catalog, Commit, Message, Writing};
 use logisedge_domain::alert::Alert;
 use logisedge_domain::chain::{Choice, Wanted, choose};
 use logisedge_domain::id::{ChainPath, Fence, RunId, SnapshotId};
+use logisedge_domain::lock::LockTerms;
 use logisedge_domain::run::Run;
-use logisedge_domain::schedule::AlertPolicy;
+use logisedge_domain::schedule::{AlertPolicy, Schedule};
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::Kind;
+use logisedge_domain::storage::LockMode;
 use logisedge_repository::{Options, Password, removal};
 use logisedge_sources::Source;
 use logisedge_storage::{Counting, ObjectStore, Prefixed};
@@ -55,6 +57,8 @@ pub struct Places {
     pub options: Options,
     /// Bytes of memory that the backup may use. None: what suits the source's connections.
     pub memory_bytes_max: Option<u64>,
+    /// How the location locks what schedules with a lock store there, if it does.
+    pub lock_mode: Option<LockMode>,
 }
 
 /// How an attempt ended.
@@ -250,6 +254,13 @@ impl Held<'_> {
     ) -> Result<Taken, EngineError> {
         let began = Stopwatch::now();
         let run = self.run;
+        let schedule = match run.cause.schedule() {
+            Some(name) => self.catalog.schedule(name).await?,
+            None => None,
+        };
+        let schedule = schedule.map(|state| state.schedule);
+        let length = schedule.as_ref().and_then(|schedule| schedule.lock);
+        let lock = places.lock_mode.zip(length);
         let order = Order {
             run: run.id.clone(),
             schedule: run.cause.schedule().cloned(),
@@ -258,12 +269,13 @@ impl Held<'_> {
             location: run.location.clone(),
             options: places.options,
             memory_bytes_max: places.memory_bytes_max,
+            lock: lock.map(|(mode, length)| LockTerms { mode, length }),
         };
         let counting = Arc::new(Counting::new(places.store.clone()));
         let counting = self.store.get_or_init(|| counting).clone();
         let store: Arc<dyn ObjectStore> = counting.clone();
         let password = &places.password;
-        let choice = self.choose().await?;
+        let choice = self.choose(schedule.as_ref()).await?;
         let basis = look(&store, password, places.options, &places.scope, choice).await?;
         let (snapshot, basis) = open_source(places.source.as_ref(), &places.scope, basis).await?;
         require_room(self.catalog, run, basis.kind()).await?;
@@ -273,19 +285,12 @@ impl Held<'_> {
     }
 
     /// What the run takes, as far as the catalog can tell.
-    async fn choose(&self) -> Result<Choice, EngineError> {
+    async fn choose(&self, schedule: Option<&Schedule>) -> Result<Choice, EngineError> {
         let run = self.run;
         if run.kind == Kind::Full {
             return Ok(Choice::Full(None));
         }
-        let schedule = match run.cause.schedule() {
-            Some(name) => self.catalog.schedule(name).await?,
-            None => None,
-        };
-        let full = schedule.map(|state| {
-            let rhythm = state.schedule.full.unwrap_or_default();
-            (rhythm, state.schedule.zone)
-        });
+        let full = schedule.map(|schedule| (schedule.full.unwrap_or_default(), schedule.zone));
         let wanted = Wanted {
             kind: run.kind,
             full,

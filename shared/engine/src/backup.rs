@@ -9,7 +9,9 @@ use std::time::Instant as Stopwatch;
 
 use bytes::Bytes;
 use chrono::Utc;
+use logisedge_domain::Instant;
 use logisedge_domain::id::{ChainPath, LocationName, RunId, ScheduleName, SnapshotId, SourceName};
+use logisedge_domain::lock::LockTerms;
 use logisedge_domain::manifest::{
     FileEntry, MANIFEST_VERSION, Manifest, RangeEntry, RowFormat, SourceFacts, TableEntry,
 };
@@ -19,12 +21,13 @@ use logisedge_domain::retry::Retry;
 use logisedge_domain::run::RunStats;
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
+use logisedge_domain::storage::ObjectLock;
 use logisedge_repository::{
     BlobId, KnownBlobs, Options, Password, Repository, RepositoryError, RepositoryErrorKind,
-    Snapshot, Summary,
+    Snapshot, Summary, object_lock,
 };
 use logisedge_sources::{OpenSnapshot, Source, SourceSnapshot, add};
-use logisedge_storage::{Counting, ObjectStore, Prefixed};
+use logisedge_storage::{Counting, Locking, ObjectStore, Prefixed};
 
 use crate::base::{Basis, Reusable, open_source};
 use crate::stream::{StoredPart, store_parts};
@@ -50,6 +53,8 @@ pub struct Order {
     pub options: Options,
     /// Bytes of memory that it may use. None: what suits the source's connections.
     pub memory_bytes_max: Option<u64>,
+    /// How everything that it writes is locked, and what the snapshot builds on with it.
+    pub lock: Option<LockTerms>,
 }
 
 /// A snapshot that lies in its repository, whole and durable.
@@ -93,7 +98,8 @@ pub async fn take(
 /// Takes a snapshot of what is open in the source: on the chain of its base, or as a full in the new
 /// chain `order.chain`.
 ///
-/// Writes packs, then the index, then the snapshot object. A failure at any point leaves no snapshot
+/// Writes packs, then the index, then locks what was there where everything is to be locked, then the
+/// snapshot object: what is visible is locked. A failure at any point leaves no snapshot
 /// object: of a full a chain that nothing offers, on another chain packs that nothing refers to. Prune
 /// removes both, and the snapshots that were there before are as they were.
 pub async fn take_on(
@@ -108,9 +114,18 @@ pub async fn take_on(
     let began = Utc::now();
     let memory = Division::of(order.memory_bytes_max, snapshot.parallelism())
         .map_err(|error| EngineError::new(EngineErrorKind::Refused, error.to_string()))?;
+    let lock = lock_of(order, snapshot.facts().taken_at)?;
     let (repository, known) = match basis.base() {
-        Some(base) => (base.repository.clone(), base.known.clone()),
+        Some(base) => {
+            let repository = base.repository.clone();
+            let locking = lock.map(|lock| repository.locking(lock));
+            (locking.unwrap_or(repository), base.known.clone())
+        }
         None => {
+            let location: Arc<dyn ObjectStore> = match lock {
+                Some(lock) => Arc::new(Locking::new(location.clone(), lock)),
+                None => location.clone(),
+            };
             let chain = Arc::new(Prefixed::new(location, order.chain.as_str()));
             let repository = Repository::create(chain, password, order.options).await;
             (repository.map_err(another_chain_later)?, KnownBlobs::none())
@@ -155,6 +170,11 @@ pub async fn take_on(
         total_bytes_processed: bytes,
     };
     let object = snapshot_object(order, &manifest, tree).with_summary(summary);
+    if let (Some(base), Some(lock)) = (basis.base(), lock) {
+        let chain = Prefixed::new(location, base.chain.as_str());
+        let keys = object_lock::lockable(&chain).await?;
+        object_lock::extend(&chain, keys, lock).await?;
+    }
     let id = repository.commit(object).await?;
 
     let stats = RunStats {
@@ -168,17 +188,31 @@ pub async fn take_on(
         duration_ms: u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX),
         requests: Requests::default(),
     };
-    let record = record_of(
+    let mut record = record_of(
         &manifest,
         id,
         &order.location,
         basis.base().map_or(&order.chain, |base| &base.chain),
         stats.bytes_stored,
     );
+    record.locked_until = lock.map(|lock| lock.until);
     Ok(Taken {
         record,
         manifest,
         stats,
+    })
+}
+
+fn lock_of(order: &Order, taken_at: Instant) -> Result<Option<ObjectLock>, EngineError> {
+    let Some(terms) = order.lock else {
+        return Ok(None);
+    };
+    let lock = terms.begin(taken_at, Utc::now());
+    lock.map(Some).ok_or_else(|| {
+        EngineError::new(
+            EngineErrorKind::Refused,
+            format!("a lock of {} would end beyond all calendars", terms.length),
+        )
     })
 }
 
@@ -210,6 +244,7 @@ pub(crate) fn record_of(
         findings: 0,
         deleting_since: None,
         hold: None,
+        locked_until: None,
     }
 }
 

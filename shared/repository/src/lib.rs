@@ -7,7 +7,8 @@
 //! stream, [`Writer::tree`], [`Writer::finish`], and last of all [`Repository::commit`].
 //! Reading: [`Repository::load_index`], a [`Reader`]. Proving: [`check`]. Deleting: [`removal`] of
 //! snapshots and whole chains, [`prune`] of what a chain's other snapshots do not need. [`holds`] say
-//! what must not be deleted; [`undelete`] brings back what was.
+//! what must not be deleted, [`object_lock`] sees to it that nothing can be destroyed; [`undelete`]
+//! brings back what was deleted.
 
 mod blobs;
 pub mod check;
@@ -24,6 +25,7 @@ mod id;
 mod index;
 mod keyfile;
 mod layout;
+pub mod object_lock;
 mod options;
 mod pack;
 mod presence;

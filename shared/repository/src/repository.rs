@@ -150,6 +150,13 @@ impl Repository {
         Self::assemble(store, cipher, inner.config.clone(), options)
     }
 
+    /// The same, seen through another store.
+    pub(crate) fn in_store(&self, store: Arc<dyn ObjectStore>) -> Self {
+        let inner = &self.0;
+        let cipher = Arc::clone(&inner.cipher);
+        Self::assemble(store, cipher, inner.config.clone(), inner.options)
+    }
+
     /// Its random id, 64 hexadecimal digits, which stays the same wherever it is copied to.
     pub fn id(&self) -> &str {
         &self.0.config.id

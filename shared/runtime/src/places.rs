@@ -85,6 +85,7 @@ impl Aws {
             store,
             password,
             prices,
+            lock_mode: config.object_lock(),
         })
     }
 

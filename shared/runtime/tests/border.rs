@@ -618,6 +618,7 @@ async fn a_location_is_opened_with_its_password() {
         region: None,
         repository_password: SecretRef::File(file.clone()),
         capacity_bytes_max: None,
+        object_lock: None,
     };
     let (store, _password) = emulated.aws.open_location(&config(&bucket)).await.unwrap();
     store

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use emulator::{bucket, folder, impatient, s3};
+use chrono::{TimeDelta, Utc};
+use emulator::{bucket, folder, impatient, lockable, s3};
 use logisedge_domain::requests::Requests;
+use logisedge_domain::storage::{LockMode, ObjectLock};
 use logisedge_storage::{
-    Counting, Fault, Faulty, ObjectStore, Prefixed, Put, RetryPolicy, Retrying, S3Store,
+    Counting, Fault, Faulty, Locking, ObjectStore, Prefixed, Put, RetryPolicy, Retrying, S3Store,
     StorageErrorKind, Undeleted,
 };
 
@@ -124,6 +126,18 @@ async fn s3_below_a_prefix_with_retries_holds_the_contract() {
     let whole = S3Store::new(client.clone(), &bucket, "");
     suite::holds(impatient(Arc::new(S3Store::new(client, &bucket, "/a/b/")))).await;
     assert_eq!(whole.list_folders("").await.unwrap(), ["a/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locking_store_holds_the_contract() {
+    let client = s3().await;
+    let bucket = lockable(&client).await;
+    let lock = ObjectLock {
+        mode: LockMode::Governance,
+        until: Utc::now() + TimeDelta::days(1),
+    };
+    let store = Arc::new(S3Store::new(client, bucket, ""));
+    suite::holds(Arc::new(Locking::new(store, lock))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

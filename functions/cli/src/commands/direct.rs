@@ -71,6 +71,7 @@ pub(crate) async fn direct(
                     ..Options::default()
                 },
                 memory_bytes_max,
+                lock: None,
             };
             let progress = Progress::new();
             let work = back_up(source.as_ref(), &store, &password, &order, kind, &progress);

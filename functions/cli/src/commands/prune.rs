@@ -5,7 +5,7 @@ use logisedge_domain::format;
 use logisedge_domain::id::ScopeName;
 use logisedge_domain::plan::DroppedSince;
 use logisedge_engine::prune::{
-    InsideChain, Locations, Pruned, ScopePlan, locations_of, plan, prune as execute,
+    InsideChain, Locations, Pruned, Renewal, ScopePlan, locations_of, plan, prune as execute,
 };
 use logisedge_repository::prune::PackFate;
 use serde::Serialize;
@@ -81,7 +81,7 @@ fn text(shown: &Shown) -> String {
         lines.push("  no snapshots".to_owned());
     } else {
         lines.push(table(
-            &["SNAPSHOT", "DECISION", "SINCE", "WHY"],
+            &["SNAPSHOT", "DECISION", "SINCE", "LOCKED UNTIL", "WHY"],
             plan.decisions.iter().map(|decision| {
                 let verb = if decision.keep { "keep" } else { "delete" };
                 let (since, unknown) = match &decision.since {
@@ -95,12 +95,14 @@ fn text(shown: &Shown) -> String {
                     decision.snapshot.short(),
                     verb.to_owned(),
                     since,
+                    decision.locked_until.map(utc).unwrap_or_default(),
                     format!("{}{unknown}", decision.reason),
                 ]
             }),
             &[],
         ));
     }
+    lines.extend(shown.plan.locks.iter().map(renewal));
     for inside in &shown.plan.chains {
         lines.extend(inside_chain(inside));
     }
@@ -140,6 +142,24 @@ fn said(done: &Pruned) -> String {
     let left = done.left.iter();
     lines.extend(left.map(|why| format!("  Left for the next prune: {why}")));
     lines.join("\n")
+}
+
+fn renewal(renewal: &Renewal) -> String {
+    let Renewal {
+        location, chain, ..
+    } = renewal;
+    let done = match (renewal.extended, &renewal.refused) {
+        (_, Some(why)) => format!("not renewed: {why}"),
+        (Some(objects), None) => {
+            let objects = format::counted(objects, "object");
+            format!("renewed until {}, {objects} extended", utc(renewal.until))
+        }
+        (None, None) => format!(
+            "renew until {}: less than half of it is left, or it is not known",
+            utc(renewal.until)
+        ),
+    };
+    format!("  lock of {chain} at {location}: {done}")
 }
 
 /// What happens inside a chain that keeps snapshots.

@@ -101,6 +101,7 @@ fn location(setup: &Setup) -> Result<LocationConfig, CliError> {
                 setup.repository_secret.clone().unwrap_or_default(),
             ),
             capacity_bytes_max: None,
+            object_lock: None,
         },
     })
 }

@@ -122,6 +122,8 @@ fn text(shown: &Shown) -> String {
             format::bytes(record.bytes_stored)
         ),
     ];
+    let locked = record.locked_until.iter();
+    lines.extend(locked.map(|until| format!("  locked    until {}", utc(*until))));
     lines.extend(record.hold.iter().map(|hold| format!("  hold      {hold}")));
     lines.extend(
         manifest

@@ -101,6 +101,7 @@ pub(crate) fn snapshot(run: &Run, number: u8, taken_at: Instant) -> SnapshotReco
         findings: 0,
         deleting_since: None,
         hold: None,
+        locked_until: None,
     }
 }
 

@@ -60,6 +60,8 @@ pub enum AlertKind {
     StorageSoonFull,
     /// The catalog and a listing of the location differ on how much is used.
     UsageDiffers,
+    /// The lock of what retention keeps could not be renewed.
+    NotLocked,
     /// What happened in a day or a week.
     Digest,
     /// An event could not be delivered or handled.
@@ -82,6 +84,7 @@ impl AlertKind {
             Self::StorageFull => "storage_full",
             Self::StorageSoonFull => "storage_soon_full",
             Self::UsageDiffers => "usage_differs",
+            Self::NotLocked => "not_locked",
             Self::Digest => "digest",
             Self::DeadLetter => "dead_letter",
         }
@@ -103,6 +106,7 @@ impl AlertKind {
             | Self::Missed
             | Self::CleanUp
             | Self::UsageDiffers
+            | Self::NotLocked
             | Self::Digest
             | Self::DeadLetter => false,
         }
@@ -114,6 +118,7 @@ impl AlertKind {
             Self::Success | Self::CleanUp | Self::Digest => Severity::Info,
             Self::StorageSoonFull
             | Self::UsageDiffers
+            | Self::NotLocked
             | Self::Skipped
             | Self::Missed
             | Self::Late => Severity::Warning,

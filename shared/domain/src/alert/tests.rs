@@ -196,6 +196,7 @@ fn a_clean_up() {
         keep,
         reason: reason.to_owned(),
         since: None,
+        locked_until: None,
     };
     let plan = PrunePlan {
         scope: "customers".parse().unwrap(),

@@ -132,6 +132,7 @@ impl Alert {
             AlertKind::Digest => "digest",
             AlertKind::StorageSoonFull => "storage soon full",
             AlertKind::UsageDiffers => "usage differs",
+            AlertKind::NotLocked => "lock NOT RENEWED",
             AlertKind::StorageFull => "storage FULL",
             AlertKind::DeadLetter => "event NOT HANDLED",
         }

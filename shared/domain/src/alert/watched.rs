@@ -1,5 +1,5 @@
 //! Alerts of what is watched: that a scope has a good snapshot, that its tables are as usual, that its
-//! location has room.
+//! location has room, that locks are renewed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::Instant;
 use crate::anomaly::Anomaly;
 use crate::capacity::Level;
 use crate::format;
-use crate::id::{LocationName, ScopeName, compact};
+use crate::id::{ChainPath, LocationName, ScopeName, compact};
 use crate::rpo::Overdue;
 use crate::snapshot::SnapshotRecord;
 
@@ -152,6 +152,33 @@ impl Alert {
     }
 }
 
+impl Alert {
+    /// The location refused to renew the lock of a chain that retention keeps. Half of it is left.
+    pub fn not_locked(
+        scope: &ScopeName,
+        location: &LocationName,
+        chain: &ChainPath,
+        why: &str,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id: format!("not_locked.{location}.{chain}.{}", compact(now)),
+            scope: Some(scope.clone()),
+            summary: format!("The lock of kept snapshots of {scope} was not renewed."),
+            details: vec![
+                format!("Location: {location}, {chain}"),
+                format!("Why: {why}"),
+            ],
+            action: "Give the prune function what it lacks before the lock runs out: from then on \
+                     the snapshots can be destroyed. Each day's prune tries again."
+                .to_owned(),
+            command: format!("logisedge-backup prune --scope {scope} --dry-run"),
+            about: Some(location.to_string()),
+            ..of_location(AlertKind::NotLocked, now)
+        }
+    }
+}
+
 /// What tells a level of one location from the others.
 pub(super) fn level_of(location: &LocationName, level: Level) -> String {
     format!("{location}.{}", level.percent())
@@ -281,5 +308,28 @@ mod tests {
         let scope = "customers".parse().unwrap();
         let alert = Alert::usage_differs(&scope, &main, 405_000_000_000, 7_000_000, at(NOW));
         assert_snapshot!(alert.summary, @"customers uses 7.0 MB at location main, where the catalog expected 405 GB.");
+    }
+
+    #[test]
+    fn a_lock_that_is_not_renewed() {
+        let record = snapshot(1);
+        let why = "cannot lock s3://b/x: access denied";
+        let (scope, location) = (&record.scope, &record.location);
+        let alert = Alert::not_locked(scope, location, &record.chain, why, at(NOW));
+        assert_snapshot!(shown(&alert), @r"
+        LogisEdge lock NOT RENEWED: customers
+        The lock of kept snapshots of customers was not renewed.
+
+        When: 2026-11-26 04:00:15 UTC
+        Scope: customers
+        Location: main, customers/2026-11-24/full_20261124_010015
+        Why: cannot lock s3://b/x: access denied
+
+        What to do: Give the prune function what it lacks before the lock runs out: from then on the snapshots can be destroyed. Each day's prune tries again.
+          logisedge-backup prune --scope customers --dry-run
+
+        (alert not_locked.main.customers/2026-11-24/full_20261124_010015.20261126T040015Z)
+        ");
+        assert_eq!(alert.cause().to_string(), "not_locked.customers..main");
     }
 }

@@ -107,6 +107,7 @@ fn write_location(out: &mut String, location: &LocationConfig) -> std::fmt::Resu
             region,
             repository_password,
             capacity_bytes_max: _,
+            object_lock: _,
         } => {
             writeln!(out, "kind = \"s3\"")?;
             writeln!(out, "bucket = {}", quoted(bucket))?;

@@ -4,6 +4,7 @@ use super::LocationConfig;
 use super::reader::{Placed, Section};
 use super::values::{secret, word};
 use crate::format::parse_bytes;
+use crate::storage::LockMode;
 
 #[derive(Clone, Copy)]
 enum LocationKind {
@@ -13,6 +14,11 @@ enum LocationKind {
 
 const KINDS: [(&str, LocationKind); 2] =
     [("s3", LocationKind::S3), ("folder", LocationKind::Folder)];
+
+const LOCK_MODES: [(&str, LockMode); 2] = [
+    ("governance", LockMode::Governance),
+    ("compliance", LockMode::Compliance),
+];
 
 /// Longest prefix in bytes: S3 keys have at most 1024 bytes
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>), of which a scope's
@@ -50,6 +56,10 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
                 None => Some(String::new()),
             };
             let region = section.text("region");
+            let object_lock = match section.has("object_lock") {
+                true => word(&section, "object_lock", &LOCK_MODES).map(Some),
+                false => Some(None),
+            };
             section.finish();
             Some(LocationConfig::S3 {
                 bucket: bucket?.value.to_owned(),
@@ -57,9 +67,14 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
                 region: region.map(|region| region.value.to_owned()),
                 repository_password: repository_password?,
                 capacity_bytes_max: capacity_bytes_max?,
+                object_lock: object_lock?,
             })
         }
         LocationKind::Folder => {
+            section.refuse(
+                "object_lock",
+                "does not fit here: a folder has no locks, only kind = \"s3\" has",
+            );
             let path = section.text("path");
             match &path {
                 None if !section.has("path") => section.missing("path", "\"/srv/backups\""),

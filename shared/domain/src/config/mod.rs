@@ -39,6 +39,7 @@ use crate::alert::AlertSettings;
 use crate::id::{LocationName, ScopeName, SourceName};
 use crate::schedule::Schedule;
 use crate::scope::Scope;
+use crate::storage::LockMode;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +173,9 @@ pub enum LocationConfig {
         /// Bytes that may lie there. None: as many as there is room for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         capacity_bytes_max: Option<u64>,
+        /// How schedules with a lock lock what they store. None: the bucket may have no Object Lock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        object_lock: Option<LockMode>,
     },
     /// A local or mounted folder. Only the command line can use it.
     Folder {
@@ -195,6 +199,14 @@ impl LocationConfig {
             | Self::Folder {
                 capacity_bytes_max, ..
             } => *capacity_bytes_max,
+        }
+    }
+
+    /// How what schedules lock is locked there, if it can be.
+    pub fn object_lock(&self) -> Option<LockMode> {
+        match self {
+            Self::S3 { object_lock, .. } => *object_lock,
+            Self::Folder { .. } => None,
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Known<'n> {
     pub(super) zone: Tz,
     pub(super) scopes: &'n BTreeSet<String>,
     pub(super) locations: &'n BTreeSet<String>,
+    /// Those of them that are known to lack `object_lock`.
+    pub(super) unlockable: &'n BTreeSet<LocationName>,
 }
 
 pub(super) fn read(
@@ -46,6 +48,8 @@ pub(super) fn read(
     let scopes = scopes(&section, known.scopes);
     let location = location(&section, known.locations);
     let retention = keep::of_schedule(&section);
+    let lock = times::lock(&section);
+    refuse_lock(&section, location.as_ref(), known);
     let (alerts, topics) = alerts(&section);
     let enabled = section.boolean("enabled");
     let zone = own_zone.unwrap_or(known.zone);
@@ -64,6 +68,7 @@ pub(super) fn read(
         scopes: scopes?,
         location: location?,
         retention: retention?,
+        lock: lock?,
         alerts,
         topics,
         enabled: enabled.unwrap_or(true),
@@ -344,6 +349,19 @@ fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Locat
         return None;
     }
     LocationName::new(text.value).ok()
+}
+
+/// A lock that nothing would keep is refused: whoever wrote it relies on it.
+fn refuse_lock(section: &Section<'_, '_>, location: Option<&LocationName>, known: &Known<'_>) {
+    if let Some(location) = location.filter(|name| known.unlockable.contains(*name)) {
+        section.refuse(
+            "lock",
+            &format!(
+                "location \"{location}\" has no object_lock, so nothing would be locked: set it there (only \
+                 S3 has it), or leave lock out"
+            ),
+        );
+    }
 }
 
 fn alerts(section: &Section<'_, '_>) -> (AlertPolicy, Topics) {

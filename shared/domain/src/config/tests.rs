@@ -11,6 +11,7 @@ use crate::chain::Rhythm;
 use crate::retention::Retention;
 use crate::scope::Selection;
 use crate::snapshot::Kind;
+use crate::storage::LockMode;
 
 const EXAMPLE: &str = include_str!("example.toml");
 
@@ -299,6 +300,60 @@ fn all_problems_come_at_once_in_the_order_of_the_file() {
     assert_snapshot!(problems(include_str!("../../tests/config/broken.toml")));
 }
 
+/// A location with Object Lock, one without, and a schedule at one of them.
+fn locked(mode: &str, schedule: &str) -> String {
+    let locations = format!(
+        "[locations.vault]\nkind = \"s3\"\nbucket = \"the-vault\"\n{mode}\n\
+         repository_password = {{ env = \"PASSWORD\" }}\n[scopes.full-database]"
+    );
+    let lines = format!("\n{schedule}");
+    schedule_with(&lines).replace("[scopes.full-database]", &locations)
+}
+
+#[test]
+fn locks() {
+    for (mode, read) in [
+        ("governance", LockMode::Governance),
+        ("compliance", LockMode::Compliance),
+    ] {
+        let mode = format!("object_lock = \"{mode}\"");
+        let config = parse(&locked(
+            &mode,
+            "location = \"vault\"\nlock = \"1 year 6 months\"",
+        ));
+        let vault = &config.locations[&"vault".parse().unwrap()];
+        assert_eq!(vault.object_lock(), Some(read));
+        let lock = config.schedules[0].lock.unwrap();
+        assert_eq!(lock, "1 year 6 months".parse().unwrap());
+        let config = parse(&locked(&mode, "location = \"main\""));
+        assert_eq!(config.schedules[0].lock, None);
+    }
+    for shortest in ["1 day", "24 hours", "100 years"] {
+        let lock = format!("location = \"vault\"\nlock = \"{shortest}\"");
+        parse(&locked("object_lock = \"compliance\"", &lock));
+    }
+}
+
+#[test]
+fn locks_that_would_not_hold_are_refused() {
+    let vault = "object_lock = \"governance\"";
+    let of = |mode: &str, schedule: &str| problems(&locked(mode, schedule));
+    assert_snapshot!(of("", "location = \"vault\"\nlock = \"30 days\""), @r#"logisedge.toml:21:8: schedules.s.lock: location "vault" has no object_lock, so nothing would be locked: set it there (only S3 has it), or leave lock out"#);
+    assert_snapshot!(of(vault, "location = \"main\"\nlock = \"30 days\""), @r#"logisedge.toml:21:8: schedules.s.lock: location "main" has no object_lock, so nothing would be locked: set it there (only S3 has it), or leave lock out"#);
+    assert_snapshot!(of(vault, "location = \"vault\"\nlock = \"23 hours\""), @r#"logisedge.toml:21:8: schedules.s.lock: "23 hours" is too short: a lock lasts from "1 day" to "100 years""#);
+    assert_snapshot!(of(vault, "location = \"vault\"\nlock = \"101 years\""), @r#"logisedge.toml:21:8: schedules.s.lock: "101 years" is no length of time: write for example "14 days", "8 weeks", "6 months", "1 year 6 months", or as restic does "1y6m10d4h" (here m is a month); at most a century"#);
+    assert_snapshot!(of("object_lock = \"legal\"", "location = \"vault\"\nlock = 30"), @r#"
+    logisedge.toml:12:15: locations.vault.object_lock: "legal" is not known; this version knows governance, compliance
+    logisedge.toml:21:8: schedules.s.lock: must be a text in quotes; found integer
+    "#);
+    let folder = "path = \"/backups\"\nobject_lock = \"governance\"";
+    let folder = schedule_with("lock = \"1 day\"").replace("path = \"/backups\"", folder);
+    assert_snapshot!(problems(&folder), @r#"
+    logisedge.toml:8:15: locations.main.object_lock: does not fit here: a folder has no locks, only kind = "s3" has
+    logisedge.toml:15:8: schedules.s.lock: location "main" has no object_lock, so nothing would be locked: set it there (only S3 has it), or leave lock out
+    "#);
+}
+
 #[test]
 fn a_broken_document_is_named_with_its_place() {
     assert_snapshot!(problems("version = 1\n[sources.erp\nkind = \"sqlite\"\nx = = 3\n"), @r"
@@ -350,6 +405,7 @@ fn setup_options() -> Vec<SetupOptions> {
         region: Some("eu-central-1".to_owned()),
         repository_password: SecretRef::Env("REPOSITORY_PASSWORD".to_owned()),
         capacity_bytes_max: None,
+        object_lock: None,
     };
     let sqlite = SourceConfig::Sqlite {
         path: "/var/lib/erp.db".to_owned(),

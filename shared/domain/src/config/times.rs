@@ -10,6 +10,7 @@ use super::reader::{Placed, Section};
 use super::values::duration_seconds;
 use crate::Instant;
 use crate::calendar::instant_of;
+use crate::retention::Span;
 
 /// How late a missed slot may still start where nothing is said: 6 hours.
 pub const CATCH_UP_SECONDS: u64 = 6 * 3600;
@@ -19,6 +20,9 @@ pub const CATCH_UP_SECONDS_MIN: u64 = 5 * 60;
 
 /// The longest window and limit: 31 days.
 pub const CATCH_UP_SECONDS_MAX: u64 = 31 * 24 * 3600;
+
+/// The shortest lock: prune renews what retention keeps once a day.
+const LOCK_HOURS_MIN: u64 = 24;
 
 /// Dates that a schedule may skip. Each has to be looked at when its next slot is looked for.
 pub const SKIP_DATES_MAX: usize = 400;
@@ -63,6 +67,23 @@ fn within(section: &Section<'_, '_>, key: &'static str) -> Option<u64> {
         );
     }
     seconds
+}
+
+/// For how long what is taken is locked. The outer option: whether it could be read.
+pub(super) fn lock(section: &Section<'_, '_>) -> Option<Option<Span>> {
+    if !section.has("lock") {
+        return Some(None);
+    }
+    let text = section.text("lock")?;
+    let span = match text.value.parse::<Span>() {
+        Ok(span) if span.hours_min() < LOCK_HOURS_MIN => Err(format!(
+            "{:?} is too short: a lock lasts from \"1 day\" to \"100 years\"",
+            text.value
+        )),
+        other => other.map_err(|why| why.to_string()),
+    };
+    let span = span.inspect_err(|why| text.problem(section.reader, why.as_str()));
+    span.ok().map(Some)
 }
 
 /// A date (from its first instant), a local time, or one with its offset. The outer option: whether it

@@ -356,6 +356,7 @@ impl<'p> Play<'p> {
             findings: 0,
             deleting_since: None,
             hold: None,
+            locked_until: None,
         };
         self.add(record, chain);
     }

@@ -224,6 +224,7 @@ pub fn plan_prune(
             keep: kept.is_some(),
             reason: kept.map_or_else(|| why_not(snapshot, rules), |reasons| reasons.join("; ")),
             since: None,
+            locked_until: snapshot.locked_until,
         }
     };
     PrunePlan {

@@ -38,18 +38,34 @@ impl Span {
     /// that the month then lacks goes over into the next one, so that a month before 31 March is 3
     /// March (2 March in leap years).
     pub fn before(self, at: Instant) -> Option<Instant> {
+        self.moved(at, -1)
+    }
+
+    /// The instant that lies this span after another, in UTC, by the same rules; none where time is not
+    /// representable.
+    pub fn after(self, at: Instant) -> Option<Instant> {
+        self.moved(at, 1)
+    }
+
+    fn moved(self, at: Instant, direction: i64) -> Option<Instant> {
         let date = at.date_naive();
-        let months = i64::from(date.year()) * 12 + i64::from(date.month0())
-            - i64::from(self.years) * 12
-            - i64::from(self.months);
+        let months = i64::from(self.years) * 12 + i64::from(self.months);
+        let months = i64::from(date.year()) * 12 + i64::from(date.month0()) + direction * months;
         let year = i32::try_from(months.div_euclid(12)).ok()?;
         let month = u32::try_from(months.rem_euclid(12)).ok()? + 1;
-        let days = i64::from(date.day0()) - i64::from(self.days);
+        let days = i64::from(date.day0()) + direction * i64::from(self.days);
         NaiveDate::from_ymd_opt(year, month, 1)?
             .checked_add_signed(TimeDelta::try_days(days)?)?
             .and_time(at.time())
-            .checked_sub_signed(TimeDelta::try_hours(self.hours.into())?)
-            .map(|before| before.and_utc())
+            .checked_add_signed(TimeDelta::try_hours(direction * i64::from(self.hours))?)
+            .map(|moved| moved.and_utc())
+    }
+
+    /// Hours that it lasts at the least, whenever it begins.
+    pub(crate) fn hours_min(self) -> u64 {
+        // A month of 28 days; a year of 365.
+        let days = u64::from(self.years) * 365 + u64::from(self.months) * 28 + u64::from(self.days);
+        days * 24 + u64::from(self.hours)
     }
 
     fn parts(self) -> [(u32, &'static str, &'static str); 4] {
@@ -193,6 +209,15 @@ mod tests {
         ] {
             let span: Span = span.parse().unwrap();
             assert_eq!(span.before(at(at_text)), Some(at(before)), "{at_text}");
+        }
+        for (at_text, span, after) in [
+            ("2026-11-24T01:00:00Z", "7d", "2026-12-01T01:00:00Z"),
+            ("2026-01-31T01:00:00Z", "1m", "2026-03-03T01:00:00Z"),
+            ("2028-02-29T01:00:00Z", "1y", "2029-03-01T01:00:00Z"),
+            ("2026-12-31T23:30:00Z", "1y1m1d1h", "2028-02-02T00:30:00Z"),
+        ] {
+            let span: Span = span.parse().unwrap();
+            assert_eq!(span.after(at(at_text)), Some(at(after)), "{at_text}");
         }
         let century: Span = "100y".parse().unwrap();
         assert_eq!(century.before(Instant::MIN_UTC), None);

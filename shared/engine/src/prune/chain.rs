@@ -6,6 +6,7 @@ use std::sync::Arc;
 use logisedge_domain::Instant;
 use logisedge_domain::id::SnapshotId;
 use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::storage::ObjectLock;
 use logisedge_repository::prune::{ChainPlan, Prepared, Terms, prepare};
 use logisedge_repository::{Options, Repository, RepositoryError, RepositoryErrorKind};
 use logisedge_storage::{Prefixed, StorageErrorKind};
@@ -33,19 +34,20 @@ impl Looked {
     }
 }
 
-/// Plans what happens inside a chain, from which the snapshots that go are gone or will be. None where
+/// Plans what happens inside a chain, where what is written gets this lock, from which the snapshots that go are gone or will be. None where
 /// there is nothing to say. What cannot be read makes a plan that leaves all of it and says why; an
 /// error is only a store that fails.
 pub(super) async fn look(
     survey: &Survey,
     location: &Location,
     at: ChainAt<'_>,
+    lock: Option<ObjectLock>,
     now: Instant,
 ) -> Result<Option<Looked>, EngineError> {
     let busy = in_use(survey.in_use.iter(), survey, at).or_else(|| survey.still_written(at));
     let looked = match busy {
         Some(why) => Looked::left(why),
-        None => match prepared(survey, location, at, now).await {
+        None => match prepared(survey, location, at, lock, now).await {
             Ok(prepared) => Looked::Prepared(Box::new(prepared)),
             Err(error) if is_of_the_store(&error) => return Err(error.into()),
             Err(error) => Looked::left(error.to_string()),
@@ -60,10 +62,15 @@ async fn prepared(
     survey: &Survey,
     location: &Location,
     at: ChainAt<'_>,
+    lock: Option<ObjectLock>,
     now: Instant,
 ) -> Result<Prepared, RepositoryError> {
     let store = Arc::new(Prefixed::new(location.store.clone(), at.chain.as_str()));
     let repository = Repository::open(store, &location.password, Options::default()).await?;
+    let repository = match lock {
+        Some(lock) => repository.locking(lock),
+        None => repository,
+    };
     let stays = survey.kept(at);
     let stays = stays.filter_map(|record| survey.remaining.get(&record.id));
     let remaining = stays.max().copied().unwrap_or_default();

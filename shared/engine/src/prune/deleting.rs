@@ -14,7 +14,7 @@ use logisedge_storage::Prefixed;
 
 use super::chain::{self, Looked};
 use super::survey::{ChainAt, Survey, decide};
-use super::{InsideChain, LEASE, Location, Locations, Pruned};
+use super::{InsideChain, LEASE, Location, Locations, Pruned, Renewal, locking};
 use crate::{EngineError, EngineErrorKind};
 
 pub(super) struct Deleting<'a> {
@@ -24,6 +24,7 @@ pub(super) struct Deleting<'a> {
     survey: &'a Survey,
     lease: Lease<'a>,
     chains: Vec<InsideChain>,
+    locks: Vec<Renewal>,
     done: Pruned,
 }
 
@@ -46,13 +47,14 @@ impl<'a> Deleting<'a> {
                 fence,
             },
             chains: Vec::new(),
+            locks: Vec::new(),
             done: Pruned::default(),
         }
     }
 
-    /// What was planned inside chains, and what was done in all, so far.
-    pub(super) fn into_done(self) -> (Vec<InsideChain>, Pruned) {
-        (self.chains, self.done)
+    /// What was planned inside chains, whose locks were renewed, and what was done in all, so far.
+    pub(super) fn into_done(self) -> (Vec<InsideChain>, Vec<Renewal>, Pruned) {
+        (self.chains, self.locks, self.done)
     }
 
     pub(super) async fn carry_out(&mut self) -> Result<(), EngineError> {
@@ -108,8 +110,9 @@ impl<'a> Deleting<'a> {
                 let removal = removal::plan_snapshots(&store, &marked).await?;
                 self.remove(&store, &removal).await?;
             }
+            let is_locked = self.renew_lock(at, location).await?;
             // With a snapshot that was to go and stays, the plan does not hold; the next one will.
-            if marked.len() == self.survey.going(at).count() {
+            if is_locked && marked.len() == self.survey.going(at).count() {
                 self.prune_inside(at, location).await?;
             }
         }
@@ -118,6 +121,27 @@ impl<'a> Deleting<'a> {
             self.done.snapshots.push(id);
         }
         Ok(())
+    }
+
+    /// Renews a chain's lock where that is due. False where the location refused it: then nothing should
+    /// be written that would have to be locked.
+    async fn renew_lock(
+        &mut self,
+        at: ChainAt<'_>,
+        location: &Location,
+    ) -> Result<bool, EngineError> {
+        let Some(mut renewal) = locking::due(self.survey, at, location, Utc::now()) else {
+            return Ok(true);
+        };
+        let kept = self.survey.kept(at);
+        let (catalog, scope) = (self.catalog, self.scope);
+        locking::renew(catalog, scope, &self.lease, kept, location, &mut renewal).await?;
+        let refused = renewal.refused.as_ref();
+        let left = refused.map(|why| format!("{}: its lock could not be renewed: {why}", at.chain));
+        let is_locked = left.is_none();
+        self.done.left.extend(left);
+        self.locks.push(renewal);
+        Ok(is_locked)
     }
 
     /// Decides again: a verification may have found the snapshot damaged that was to outlive this one.
@@ -131,7 +155,9 @@ impl<'a> Deleting<'a> {
         at: ChainAt<'_>,
         location: &Location,
     ) -> Result<(), EngineError> {
-        let Some(looked) = chain::look(self.survey, location, at, Utc::now()).await? else {
+        let now = Utc::now();
+        let lock = locking::of_what_is_written(self.survey, at, location, now);
+        let Some(looked) = chain::look(self.survey, location, at, lock, now).await? else {
             return Ok(());
         };
         self.chains.push(InsideChain {
@@ -174,14 +200,14 @@ impl<'a> Deleting<'a> {
 }
 
 /// The scope's lease, as prune holds it.
-struct Lease<'a> {
+pub(super) struct Lease<'a> {
     catalog: &'a Catalog,
     scope: &'a ScopeName,
     fence: Fence,
 }
 
 impl Lease<'_> {
-    async fn prolong(&self) -> Result<(), EngineError> {
+    pub(super) async fn prolong(&self) -> Result<(), EngineError> {
         let (scope, now) = (self.scope, Utc::now());
         if self
             .catalog

@@ -3,6 +3,7 @@
 
 mod chain;
 mod deleting;
+mod locking;
 mod survey;
 mod terms;
 
@@ -17,6 +18,7 @@ use logisedge_domain::alert::Alert;
 use logisedge_domain::id::{ChainPath, Fence, LocationName, ScheduleName, ScopeName, SnapshotId};
 use logisedge_domain::plan::PrunePlan;
 use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::storage::LockMode;
 use logisedge_repository::Password;
 use logisedge_repository::prune::{ChainPlan, Prices};
 use logisedge_storage::ObjectStore;
@@ -26,6 +28,7 @@ use crate::attempt::alert_if;
 use crate::capacity::reconcile;
 use crate::{EngineError, EngineErrorKind};
 use deleting::Deleting;
+pub use locking::Renewal;
 pub(crate) use survey::chains_of;
 use survey::survey;
 
@@ -44,6 +47,9 @@ pub struct ScopePlan {
     pub plan: PrunePlan,
     /// What happens inside the chains that keep snapshots. Whole chains go with their last snapshot.
     pub chains: Vec<InsideChain>,
+    /// Locks that are renewed, of chains that keep snapshots of schedules with a lock.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<Renewal>,
     /// Chains that killed attempts left behind, to be removed.
     pub abandoned: Vec<(LocationName, ChainPath)>,
     /// Chains that hold a snapshot the catalog does not know. They are never removed: the catalog is
@@ -102,6 +108,8 @@ pub struct Location {
     pub password: Password,
     /// What storing and asking costs there.
     pub prices: Prices,
+    /// How it locks what schedules with a lock store there, if it does.
+    pub lock_mode: Option<LockMode>,
 }
 
 /// The locations of a scope's snapshots.
@@ -135,19 +143,20 @@ pub async fn plan(
     now: Instant,
 ) -> Result<ScopePlan, EngineError> {
     let survey = survey(catalog, scope, locations, now).await?;
-    let mut chains = Vec::new();
+    let (mut chains, mut locks) = (Vec::new(), Vec::new());
     for at in survey.living() {
         let Some(location) = locations.get(at.location) else {
             continue;
         };
-        let found = chain::look(&survey, location, at, now).await?;
+        locks.extend(locking::due(&survey, at, location, now));
+        let found = chain::look(&survey, location, at, None, now).await?;
         chains.extend(found.map(|looked| InsideChain {
             location: at.location.clone(),
             chain: at.chain.clone(),
             plan: looked.plan().clone(),
         }));
     }
-    Ok(survey.into_plan(chains))
+    Ok(survey.into_plan(chains, locks))
 }
 
 /// Carries out what [`plan`] would do now, under the scope's lease. The plan is made anew inside the
@@ -197,9 +206,9 @@ async fn prune_held(
     }
     let mut deleting = Deleting::new(catalog, scope, fence, locations, &survey);
     let outcome = deleting.carry_out().await;
-    let (chains, done) = deleting.into_done();
+    let (chains, locks, done) = deleting.into_done();
     let records = survey.records.clone();
-    let plan = survey.into_plan(chains);
+    let plan = survey.into_plan(chains, locks);
     // What went is told also where the rest failed.
     tell(catalog, &plan, &done, &records, now).await?;
     if done.objects > 0 || done.bytes_written > 0 {
@@ -236,6 +245,12 @@ async fn tell(
             }
         }
     }
+    outbox.extend(plan.locks.iter().filter_map(|renewal| {
+        let why = renewal.refused.as_ref()?;
+        let (scope, location) = (&plan.plan.scope, &renewal.location);
+        let alert = Alert::not_locked(scope, location, &renewal.chain, why, now);
+        Some(Message::Alert(alert))
+    }));
     if !done.snapshots.is_empty() || done.packs > 0 {
         // Those of the snapshots that went; where only bytes went, those of the scope.
         let gone = || done.snapshots.iter().filter_map(|id| records.get(id));

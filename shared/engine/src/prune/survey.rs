@@ -8,6 +8,7 @@ use logisedge_catalog::Catalog;
 use logisedge_domain::Instant;
 use logisedge_domain::anomaly::OpenAnomaly;
 use logisedge_domain::id::{ChainPath, LocationName, ScopeName, SnapshotId};
+use logisedge_domain::lock::ChainLock;
 use logisedge_domain::plan::{PruneDecision, PrunePlan};
 use logisedge_domain::retention::{Rules, date_plan, plan_prune};
 use logisedge_domain::schedule::Schedule;
@@ -15,7 +16,7 @@ use logisedge_domain::snapshot::{Hold, SnapshotRecord};
 use logisedge_storage::ObjectStore;
 
 use super::terms::remaining;
-use super::{ABANDONED_AFTER, InsideChain, Locations, ScopePlan};
+use super::{ABANDONED_AFTER, InsideChain, Locations, Renewal, ScopePlan};
 use crate::{EngineError, hold};
 
 /// A scope's snapshots and chains.
@@ -86,6 +87,20 @@ impl Survey {
             .filter(move |record| at.has(record))
     }
 
+    /// What is due for the lock of a chain, by its snapshots' schedules as they are now.
+    pub(super) fn lock(&self, at: ChainAt<'_>, now: Instant) -> ChainLock {
+        let kept: BTreeSet<SnapshotId> = self.kept(at).map(|record| record.id).collect();
+        let lock_of = |record: &SnapshotRecord| {
+            let name = record.schedule.as_ref();
+            let name = name.filter(|_| kept.contains(&record.id))?;
+            let schedule = self.schedules.iter().find(|s| s.name == *name)?;
+            schedule.lock
+        };
+        let of_chain = self.records.values().filter(|record| at.has(record));
+        let of_chain: Vec<_> = of_chain.map(|record| (record, lock_of(record))).collect();
+        ChainLock::of(&of_chain, now)
+    }
+
     /// Tells of an attempt that may still write a chain: its lease ran out, and it never said that it
     /// had ended. What it took for stored must not go under its hands.
     pub(super) fn still_written(&self, at: ChainAt<'_>) -> Option<String> {
@@ -131,10 +146,11 @@ impl Survey {
         Ok(())
     }
 
-    pub(super) fn into_plan(self, chains: Vec<InsideChain>) -> ScopePlan {
+    pub(super) fn into_plan(self, chains: Vec<InsideChain>, locks: Vec<Renewal>) -> ScopePlan {
         ScopePlan {
             plan: self.plan,
             chains,
+            locks,
             abandoned: self.abandoned,
             unknown: self.unknown,
         }

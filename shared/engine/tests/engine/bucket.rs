@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 
+use logisedge_domain::Instant;
 use logisedge_runtime::Aws;
 use logisedge_storage::ObjectStore;
 
@@ -23,17 +24,31 @@ fn endpoint() -> String {
 
 /// A request to the emulator, which asks for no signature. Making buckets is no part of the product.
 fn request(line: &str, body: &str) {
+    let answer = ask(line, "", body);
+    assert!(answer.starts_with("HTTP/1.1 20"), "{line}: {answer}");
+}
+
+fn ask(line: &str, headers: &str, body: &str) -> String {
     let host = endpoint().replace("http://", "");
     let mut stream = TcpStream::connect(&host).unwrap();
     let length = body.len();
     write!(
         stream,
-        "{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
     )
     .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 20"), "{line}: {answer}");
+    answer
+}
+
+/// The value of a header.
+fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let of = |line: &'a str| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then_some(value.trim())
+    };
+    answer.lines().find_map(of)
 }
 
 impl Bucket {
@@ -45,6 +60,38 @@ impl Bucket {
         request(&format!("PUT /{name}?versioning"), enabled);
         let store = Aws::from_env().await.bucket(&name, "", None);
         Self { name, store }
+    }
+
+    /// One whose objects can be locked.
+    pub(crate) async fn lockable() -> Self {
+        let name = format!("engine-{:016x}", getrandom::u64().unwrap());
+        let lockable = "x-amz-bucket-object-lock-enabled: true\r\n";
+        let made = ask(&format!("PUT /{name}"), lockable, "");
+        assert!(made.starts_with("HTTP/1.1 20"), "{made}");
+        let enabled = "<ObjectLockConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                       <ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+        request(&format!("PUT /{name}?object-lock"), enabled);
+        let store = Aws::from_env().await.bucket(&name, "", None);
+        Self { name, store }
+    }
+
+    /// Until when an object is locked.
+    pub(crate) fn locked_until(&self, key: &str) -> Option<Instant> {
+        let answer = ask(&format!("HEAD /{}/{key}", self.name), "", "");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{key}: {answer}");
+        let mode = header(&answer, "x-amz-object-lock-mode")?;
+        assert_eq!(mode, "GOVERNANCE", "{key}");
+        let until = header(&answer, "x-amz-object-lock-retain-until-date")?;
+        Some(until.parse().unwrap())
+    }
+
+    /// Whether somebody who may do anything but end locks can destroy what was deleted.
+    pub(crate) async fn can_be_destroyed(&self, key: &str) -> bool {
+        let deleted = self.store.list_deleted(key).await.unwrap();
+        assert_eq!(deleted.len(), 1, "{key}");
+        let version = &deleted[0].version;
+        let line = format!("DELETE /{}/{key}?versionId={version}", self.name);
+        ask(&line, "", "").starts_with("HTTP/1.1 20")
     }
 
     /// A world whose location is the bucket.

@@ -13,6 +13,7 @@ mod dying;
 mod histories;
 mod holding;
 mod kinds;
+mod locking;
 mod many;
 mod pruning;
 mod pruning_chains;

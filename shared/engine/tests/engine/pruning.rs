@@ -32,6 +32,7 @@ async fn taken(world: &World, ago: TimeDelta) -> Taken {
         location: "main".parse().unwrap(),
         options: options(),
         memory_bytes_max: None,
+        lock: None,
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();

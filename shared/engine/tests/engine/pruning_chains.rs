@@ -45,6 +45,7 @@ pub(crate) async fn full(world: &World, days: i64, trust: Trust) -> SnapshotReco
         location: "main".parse().unwrap(),
         options: options(),
         memory_bytes_max: None,
+        lock: None,
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();

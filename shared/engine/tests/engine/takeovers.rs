@@ -37,6 +37,7 @@ async fn take_over(world: Arc<World>, run: Run) -> SnapshotRecord {
         location: run.location.clone(),
         options: options(),
         memory_bytes_max: None,
+        lock: None,
     };
     let (source, progress) = (world.source(), Progress::new());
     let store = world.store.clone();

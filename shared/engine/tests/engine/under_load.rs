@@ -83,6 +83,7 @@ pub(crate) async fn back_up(
         location: "main".parse().unwrap(),
         options: options(),
         memory_bytes_max: None,
+        lock: None,
     };
     let wanted = Wanted {
         kind,

@@ -13,6 +13,7 @@ use logisedge_domain::config::Config;
 use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
 use logisedge_domain::run::Run;
 use logisedge_domain::snapshot::{Kind, SnapshotRecord};
+use logisedge_domain::storage::LockMode;
 use logisedge_engine::attempt::{Attempted, Places, attempt};
 use logisedge_engine::prune::{Location, Locations};
 use logisedge_engine::{EngineError, Progress, configure, dispatch};
@@ -109,6 +110,8 @@ pub(crate) struct World {
     pub(crate) catalog: Catalog,
     pub(crate) folder: TempDir,
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// As the location `main` is configured.
+    pub(crate) lock_mode: Option<LockMode>,
 }
 
 impl World {
@@ -118,9 +121,14 @@ impl World {
 
     /// With more lines in the schedule `daily`.
     pub(crate) async fn with(more: &str) -> Self {
+        Self::of(&config(more)).await
+    }
+
+    /// With another configuration, of the same sources, locations and scopes.
+    pub(crate) async fn of(config: &Config) -> Self {
         let catalog = catalog().await;
         // Just after the slot of the day before.
-        configure::apply(&catalog, &config(more), at(-86_400))
+        configure::apply(&catalog, config, at(-86_400))
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -129,6 +137,7 @@ impl World {
             catalog,
             store: Arc::new(store),
             folder,
+            lock_mode: None,
         };
         write_database(&world.database());
         world
@@ -176,6 +185,7 @@ impl World {
             password: password(),
             options: options(),
             memory_bytes_max: None,
+            lock_mode: self.lock_mode,
         }
     }
 
@@ -256,7 +266,11 @@ impl World {
 
     /// The location as prune takes it.
     pub(crate) fn locations(&self) -> Locations {
-        locations(self.store.clone())
+        let mut locations = locations(self.store.clone());
+        for location in locations.values_mut() {
+            location.lock_mode = self.lock_mode;
+        }
+        locations
     }
 
     /// Every object at the location, without the folder's own temporary files.
@@ -272,6 +286,7 @@ pub(crate) fn locations(store: Arc<dyn ObjectStore>) -> Locations {
         store,
         password: password(),
         prices: Prices::folder(),
+        lock_mode: None,
     };
     [("main".parse().unwrap(), location)].into()
 }

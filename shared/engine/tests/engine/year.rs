@@ -533,6 +533,7 @@ impl Year {
             findings: 0,
             deleting_since: None,
             hold: None,
+            locked_until: None,
         }
     }
 }

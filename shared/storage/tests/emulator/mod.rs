@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::types::{ObjectLockConfiguration, ObjectLockEnabled};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use logisedge_storage::{FolderStore, ObjectStore, RetryPolicy, Retrying};
 
@@ -46,5 +47,19 @@ pub(crate) async fn s3() -> aws_sdk_s3::Client {
 pub(crate) async fn bucket(client: &aws_sdk_s3::Client) -> String {
     let name = format!("contract-{:016x}", getrandom::u64().unwrap());
     client.create_bucket().bucket(&name).send().await.unwrap();
+    name
+}
+
+/// One whose objects can be locked.
+pub(crate) async fn lockable(client: &aws_sdk_s3::Client) -> String {
+    let name = format!("locked-{:016x}", getrandom::u64().unwrap());
+    let create = client.create_bucket().bucket(&name);
+    let create = create.object_lock_enabled_for_bucket(true);
+    create.send().await.unwrap();
+    let enabled = ObjectLockConfiguration::builder();
+    let enabled = enabled.object_lock_enabled(ObjectLockEnabled::Enabled);
+    let configure = client.put_object_lock_configuration().bucket(&name);
+    let configure = configure.object_lock_configuration(enabled.build());
+    configure.send().await.unwrap();
     name
 }

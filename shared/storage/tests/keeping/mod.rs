@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::emulator::{bucket, folder, impatient, s3};
-use aws_sdk_s3::types::{
-    BucketVersioningStatus, ObjectLockConfiguration, ObjectLockEnabled, StorageClass,
-    VersioningConfiguration,
-};
+use crate::emulator::{bucket, folder, impatient, lockable, s3};
+use aws_sdk_s3::types::{BucketVersioningStatus, StorageClass, VersioningConfiguration};
 use chrono::{DateTime, TimeDelta, Utc};
 use logisedge_domain::storage::{LockMode, ObjectLock, StorageTier, ThawSpeed};
 use logisedge_storage::{
-    Counting, ObjectStore, Prefixed, Put, Readiness, S3Store, StorageErrorKind, Undeleted,
+    Counting, Locking, ObjectStore, Prefixed, Put, Readiness, S3Store, StorageErrorKind, Undeleted,
 };
 
 /// A store behind every wrapper, which all pass on what is asked here.
@@ -137,19 +134,6 @@ async fn a_deleted_object_of_an_archived_class_is_known_as_one() {
     );
 }
 
-async fn lockable(client: &aws_sdk_s3::Client) -> String {
-    let name = format!("locked-{:016x}", getrandom::u64().unwrap());
-    let create = client.create_bucket().bucket(&name);
-    let create = create.object_lock_enabled_for_bucket(true);
-    create.send().await.unwrap();
-    let enabled = ObjectLockConfiguration::builder();
-    let enabled = enabled.object_lock_enabled(ObjectLockEnabled::Enabled);
-    let configure = client.put_object_lock_configuration().bucket(&name);
-    let configure = configure.object_lock_configuration(enabled.build());
-    configure.send().await.unwrap();
-    name
-}
-
 async fn lock_of(
     client: &aws_sdk_s3::Client,
     bucket: &str,
@@ -207,6 +191,43 @@ async fn a_lock_holds_and_is_only_ever_extended() {
     let deleted = store.list_deleted("").await.unwrap();
     store.undelete(&deleted[0]).await.unwrap();
     assert_eq!(store.get("x").await.unwrap(), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_through_a_locking_store_is_locked() {
+    let client = s3().await;
+    let bucket = lockable(&client).await;
+    let inner = wrapped(Arc::new(S3Store::new(client.clone(), &bucket, "a")));
+    let today = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap();
+    let lock = |mode, days| ObjectLock {
+        mode,
+        until: today + TimeDelta::days(days),
+    };
+    let of_all = lock(LockMode::Governance, 3);
+    let store: Arc<dyn ObjectStore> = Arc::new(Locking::new(inner.clone(), of_all));
+    let own = Put {
+        lock: Some(lock(LockMode::Compliance, 1)),
+        ..Put::default()
+    };
+    store.put("x", "1".into(), Put::default()).await.unwrap();
+    store.put("y", "1".into(), own).await.unwrap();
+    inner.put("z", "1".into(), Put::default()).await.unwrap();
+    let locks = [Some(("GOVERNANCE", 3)), Some(("COMPLIANCE", 1)), None];
+    for (key, expected) in ["x", "y", "z"].into_iter().zip(locks) {
+        let found = lock_of(&client, &bucket, &format!("a/c d/{key}")).await;
+        let expected =
+            expected.map(|(mode, days)| (mode.to_owned(), today + TimeDelta::days(days)));
+        assert_eq!(found, expected, "{key}");
+    }
+
+    let (_folder, folder) = folder();
+    let store = Locking::new(folder.clone(), of_all);
+    let error = store
+        .put("x", "1".into(), Put::default())
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("a folder has no locks"), "{error}");
+    assert!(folder.list("").await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,7 +209,13 @@ fn each_function_reaches_the_backups_as_far_as_it_must() {
     assert_eq!(reach("DispatcherRole"), Vec::<String>::new());
     assert_eq!(
         reach("BackupRole"),
-        ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
+        [
+            "s3:GetObject",
+            "s3:GetObjectRetention",
+            "s3:ListBucket",
+            "s3:PutObject",
+            "s3:PutObjectRetention"
+        ]
     );
     assert_eq!(reach("VerifyRole"), ["s3:GetObject", "s3:ListBucket"]);
     assert_eq!(
@@ -217,8 +223,10 @@ fn each_function_reaches_the_backups_as_far_as_it_must() {
         [
             "s3:DeleteObject",
             "s3:GetObject",
+            "s3:GetObjectRetention",
             "s3:ListBucket",
-            "s3:PutObject"
+            "s3:PutObject",
+            "s3:PutObjectRetention"
         ]
     );
 }
@@ -241,12 +249,40 @@ fn prune_is_denied_the_deletion_of_versions() {
         .flat_map(|statement| statement.actions.iter().map(String::as_str))
         .collect();
     for action in [
+        "s3:BypassGovernanceRetention",
         "s3:DeleteObjectVersion",
         "s3:PutBucketVersioning",
         "s3:PutLifecycleConfiguration",
     ] {
         assert!(denied.contains(&action), "PruneRole is not denied {action}");
     }
+}
+
+#[test]
+fn nobody_can_end_a_lock_before_its_time() {
+    let template = template();
+    let roles = resources(&template, "AWS::IAM::Role");
+    let of_roles = roles
+        .into_iter()
+        .map(|(role, _)| (role.to_owned(), allowed(&template, role)));
+    let policies = resources(&template, "AWS::IAM::ManagedPolicy");
+    let of_policies = policies.into_iter().map(|(name, policy)| {
+        let statements = statements_of(name, &policy["Properties"]["PolicyDocument"]);
+        let allowing = statements.into_iter().filter(|statement| statement.allows);
+        let actions = allowing.flat_map(|statement| statement.actions);
+        (name.to_owned(), actions.collect())
+    });
+    let who: Vec<(String, BTreeSet<String>)> = of_roles.chain(of_policies).collect();
+    let may = |action: &str| -> BTreeSet<&str> {
+        let able = who.iter().filter(|(_, actions)| actions.contains(action));
+        able.map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(may("s3:BypassGovernanceRetention"), BTreeSet::new());
+    assert_eq!(may("s3:PutBucketObjectLockConfiguration"), BTreeSet::new());
+    assert_eq!(
+        may("s3:PutObjectRetention"),
+        BTreeSet::from(["BackupRole", "PruneRole"])
+    );
 }
 
 #[test]
@@ -287,6 +323,8 @@ fn no_function_administers_what_it_uses() {
                 "logs:PutLogEvents",
                 "s3:DeleteObject",
                 "s3:PutObject",
+                // Which without s3:BypassGovernanceRetention only makes a lock longer.
+                "s3:PutObjectRetention",
                 "sqs:DeleteMessage",
             ];
             assert!(

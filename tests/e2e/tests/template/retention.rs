@@ -54,6 +54,21 @@ fn a_delete_leaves_the_version() {
 }
 
 #[test]
+fn object_lock_is_on_where_a_new_stack_asks_for_it_and_never_off() {
+    let template = template();
+    let bucket = &template["Resources"]["Bucket"]["Properties"];
+    // From absent to false would be a change, and every change of it replaces the bucket.
+    let on = json!({ "Fn::If": ["HasObjectLock", true, { "Ref": "AWS::NoValue" }] });
+    assert_eq!(bucket["ObjectLockEnabled"], on);
+    let asked = json!({ "Fn::Equals": [{ "Ref": "EnableObjectLock" }, "true"] });
+    assert_eq!(template["Conditions"]["HasObjectLock"], asked);
+    assert_eq!(
+        template["Parameters"]["EnableObjectLock"]["Default"],
+        "false"
+    );
+}
+
+#[test]
 fn what_holds_or_opens_backups_outlives_the_stack() {
     let template = template();
     for name in [

@@ -314,7 +314,7 @@ impl Place {
             (
                 Kind::Other,
                 format!(
-                    "bucket {bucket:?} has no Object Lock ({text}): deploy the stack with EnableObjectLock=true, or leave object_lock out of the location"
+                    "bucket {bucket:?} has no Object Lock ({text}): switch it on (the README says how, under \"What nobody can destroy\"), or leave object_lock out of the location"
                 ),
             ),
             ("QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded", _)

@@ -105,7 +105,7 @@ fn answers_say_what_to_do() {
     Unavailable: S3 has no room for expedited retrievals now: try again, or thaw at the standard speed
     Denied: access denied: the role needs s3:RestoreObject on arn:aws:s3:::erp/backups/*, and the bucket's policy must not refuse it
     Denied: access denied: the role needs s3:GetObjectRetention and s3:PutObjectRetention on arn:aws:s3:::erp/backups/*, and the bucket's policy must not refuse it
-    Other: bucket "erp" has no Object Lock (Bucket is missing ObjectLockConfiguration): deploy the stack with EnableObjectLock=true, or leave object_lock out of the location
+    Other: bucket "erp" has no Object Lock (Bucket is missing ObjectLockConfiguration): switch it on (the README says how, under "What nobody can destroy"), or leave object_lock out of the location
     Other: the store does not know this kind of request, which S3 does: If-None-Match
     Other: S3 answered 400 Odd: Nobody knows
     "#);

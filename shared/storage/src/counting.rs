@@ -95,6 +95,16 @@ impl ObjectStore for Counting {
         self.inner.get_range(key, range).await
     }
 
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        self.gets.fetch_add(1, Relaxed);
+        self.inner.get_range_into(key, range, buffer).await
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
         self.heads.fetch_add(1, Relaxed);
         self.inner.head(key).await

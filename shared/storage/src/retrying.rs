@@ -152,6 +152,15 @@ impl ObjectStore for Retrying {
         retry!(self, self.inner.get_range(key, range.clone()))
     }
 
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        retry!(self, self.inner.get_range_into(key, range.clone(), buffer))
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
         retry!(self, self.inner.head(key))
     }

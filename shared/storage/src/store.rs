@@ -74,6 +74,21 @@ pub trait ObjectStore: Debug + Send + Sync + 'static {
     /// `Corrupted`, since callers only ask for what an index says is there.
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
 
+    /// The same into a buffer, which is overwritten; after an error it holds anything. Who reads much
+    /// in pieces keeps one buffer: what is allocated and freed for each piece, on any thread, leaves
+    /// the process larger than it ever needs to be.
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let part = self.get_range(key, range).await?;
+        buffer.clear();
+        buffer.extend_from_slice(&part);
+        Ok(())
+    }
+
     /// Tells an object's size without reading it.
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError>;
 
@@ -176,6 +191,16 @@ impl ObjectStore for Prefixed {
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
         self.inner.get_range(&self.key(key), range).await
+    }
+
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let key = self.key(key);
+        self.inner.get_range_into(&key, range, buffer).await
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {

@@ -4,7 +4,6 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::OnBlob;
@@ -29,12 +28,13 @@ pub(super) struct Sound {
     pub(super) blobs: u64,
 }
 
-/// Contexts and buffers that no thread uses at the moment.
+/// Contexts and buffers that no pack uses at the moment.
 #[derive(Default)]
 pub(super) struct Benches(Mutex<Vec<Bench>>);
 
 struct Bench {
     opener: BlobOpener,
+    piece: Vec<u8>,
     plaintext: Vec<u8>,
 }
 
@@ -52,6 +52,7 @@ impl Benches {
                         e.to_string(),
                     )
                 })?,
+                piece: Vec::new(),
                 plaintext: Vec::new(),
             }),
         }
@@ -78,6 +79,7 @@ pub(super) struct Streams {
 struct Progress {
     hash: Sha256,
     sound: Sound,
+    bench: Bench,
 }
 
 impl Streams {
@@ -98,22 +100,25 @@ impl Streams {
                 trees: Trees::default(),
                 blobs: 0,
             },
+            bench: self.benches.take()?,
         };
         for (blobs, range) in pieces(blobs, bytes) {
             let expected = range.end - range.start;
-            let piece = self.repository.store().get_range(&key, range).await;
-            let piece = match piece.map_err(|error| missing(error, &key)) {
-                Ok(piece) if piece.len() as u64 == expected => piece,
+            let piece = &mut progress.bench.piece;
+            let got = self.repository.store().get_range_into(&key, range, piece);
+            match got.await.map_err(|error| missing(error, &key)) {
+                Ok(()) if piece.len() as u64 == expected => {}
                 Err(error) if error.finding().is_none() => return Err(error),
                 _ => return Ok(None),
-            };
+            }
             let this = self.clone();
-            let examined = off_runtime(move || this.examine(id, blobs, piece, progress)).await?;
+            let examined = off_runtime(move || this.examine(id, blobs, progress)).await?;
             match examined {
                 Some(further) => progress = further,
                 None => return Ok(None),
             }
         }
+        self.benches.give_back(progress.bench);
         let hash: [u8; 32] = progress.hash.finalize().into();
         Ok((hash == id.0).then_some(progress.sound))
     }
@@ -122,29 +127,29 @@ impl Streams {
         self.catalogue.packs.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// Opens the blobs of a piece, and the header where it is the last. Computes; for a worker
-    /// thread.
+    /// Opens the blobs of the piece on the bench, and the header where it is the last. Computes; for
+    /// a worker thread.
     fn examine(
         &self,
         id: PackId,
         range: Range<usize>,
-        piece: Bytes,
         mut progress: Progress,
     ) -> Result<Option<Progress>, RepositoryError> {
-        progress.hash.update(&piece);
+        let Bench {
+            opener,
+            piece,
+            plaintext,
+        } = &mut progress.bench;
+        progress.hash.update(&*piece);
         let cipher = self.repository.cipher();
         let all = self.blobs(&id);
         let blobs = &all[range.start..range.end];
         let before = blobs.first().map_or(0, |blob| blob.offset);
-        // In place where the store keeps no reference; else one copy.
-        let mut piece = BytesMut::from(piece);
-        let mut bench = self.benches.take()?;
         for blob in blobs {
             let start = (blob.offset - before) as usize;
             let Some(sealed) = piece.get_mut(start..start + blob.length as usize) else {
                 return Ok(None);
             };
-            let Bench { opener, plaintext } = &mut bench;
             let opened = opener.open(sealed, blob.uncompressed, &blob.id, &cipher.0, plaintext);
             if opened.is_err() {
                 return Ok(None);
@@ -157,9 +162,8 @@ impl Streams {
                 }
             }
         }
-        self.benches.give_back(bench);
         let is_last = range.end == all.len();
-        let agrees = !is_last || header_agrees(&piece, u64::from(before), all, cipher);
+        let agrees = !is_last || header_agrees(piece, u64::from(before), all, cipher);
         Ok(agrees.then_some(progress))
     }
 }

@@ -137,24 +137,40 @@ impl ObjectStore for FolderStore {
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let mut part = Vec::new();
+        self.get_range_into(key, range, &mut part).await?;
+        Ok(Bytes::from(part))
+    }
+
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
         let path = self.path("read", key)?;
-        self.blocking(move |root| {
-            let fail = |e| absent("read", root, &path, e);
-            let mut file = fs::File::open(&path).map_err(fail)?;
-            let length = file.metadata().map_err(fail)?.len();
-            if range.end > length || range.start > range.end {
-                return Err(crate::error::beyond_end(
-                    path.display().to_string(),
-                    &range,
-                    length,
-                ));
-            }
-            file.seek(SeekFrom::Start(range.start)).map_err(fail)?;
-            let mut part = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-            file.read_exact(&mut part).map_err(fail)?;
-            Ok(Bytes::from(part))
-        })
-        .await
+        let mut part = std::mem::take(buffer);
+        *buffer = self
+            .blocking(move |root| {
+                let fail = |e| absent("read", root, &path, e);
+                let mut file = fs::File::open(&path).map_err(fail)?;
+                let length = file.metadata().map_err(fail)?.len();
+                if range.end > length || range.start > range.end {
+                    return Err(crate::error::beyond_end(
+                        path.display().to_string(),
+                        &range,
+                        length,
+                    ));
+                }
+                file.seek(SeekFrom::Start(range.start)).map_err(fail)?;
+                let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+                part.reserve_exact(bytes.saturating_sub(part.len()));
+                part.resize(bytes, 0);
+                file.read_exact(&mut part).map_err(fail)?;
+                Ok(part)
+            })
+            .await?;
+        Ok(())
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream, ByteStreamError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::retry::ErrorKind;
 use bytes::Bytes;
@@ -98,30 +98,46 @@ impl Place {
 
     /// Reads an answer's body to its end.
     pub(super) async fn collect(&self, key: &str, body: ByteStream) -> Result<Bytes, StorageError> {
-        match body.collect().await {
-            Ok(parts) => Ok(parts.into_bytes()),
-            Err(e) => {
-                let text = format!("{}", DisplayErrorContext(&e));
-                let (kind, message) = if text.contains("checksum mismatch") {
-                    (
-                        StorageErrorKind::Corrupted,
-                        "the bytes that arrived do not have the checksum that S3 stored with them"
-                            .to_owned(),
-                    )
-                } else {
-                    (
-                        StorageErrorKind::Unavailable,
-                        format!("the connection was lost while reading: {e}"),
-                    )
-                };
-                Err(StorageError {
-                    kind,
-                    operation: "read",
-                    object: self.url(key),
-                    message,
-                    source: Some(Box::new(e)),
-                })
-            }
+        let parts = body.collect().await;
+        parts
+            .map(AggregatedBytes::into_bytes)
+            .map_err(|e| self.broken_off(key, e))
+    }
+
+    /// The same, behind what the buffer holds.
+    pub(super) async fn collect_into(
+        &self,
+        key: &str,
+        mut body: ByteStream,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        while let Some(part) = body.next().await {
+            buffer.extend_from_slice(&part.map_err(|e| self.broken_off(key, e))?);
+        }
+        Ok(())
+    }
+
+    /// The error of a body that did not come to its end.
+    fn broken_off(&self, key: &str, e: ByteStreamError) -> StorageError {
+        let text = format!("{}", DisplayErrorContext(&e));
+        let (kind, message) = if text.contains("checksum mismatch") {
+            (
+                StorageErrorKind::Corrupted,
+                "the bytes that arrived do not have the checksum that S3 stored with them"
+                    .to_owned(),
+            )
+        } else {
+            (
+                StorageErrorKind::Unavailable,
+                format!("the connection was lost while reading: {e}"),
+            )
+        };
+        StorageError {
+            kind,
+            operation: "read",
+            object: self.url(key),
+            message,
+            source: Some(Box::new(e)),
         }
     }
 

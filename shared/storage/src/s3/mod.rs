@@ -160,12 +160,24 @@ impl ObjectStore for S3Store {
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let mut part = Vec::new();
+        self.get_range_into(key, range, &mut part).await?;
+        Ok(Bytes::from(part))
+    }
+
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
         let full = self.key("read", key)?;
+        buffer.clear();
         // HTTP has no empty range, so this asks only whether the object reaches that far.
         if range.is_empty() {
             let length = self.head(key).await?.bytes;
             return if range.start == range.end && range.end <= length {
-                Ok(Bytes::new())
+                Ok(())
             } else {
                 Err(crate::error::beyond_end(self.locate(key), &range, length))
             };
@@ -186,13 +198,15 @@ impl ObjectStore for S3Store {
             }
             Err(e) => return Err(self.place.failed("read", key, e)),
         };
-        let part = self.place.collect(key, answer.body).await?;
-        let received = part.len() as u64;
-        if received != range.end - range.start {
+        let expected = range.end - range.start;
+        buffer.reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX));
+        self.place.collect_into(key, answer.body, buffer).await?;
+        let received = buffer.len() as u64;
+        if received != expected {
             let length = range.start + received;
             return Err(crate::error::beyond_end(self.locate(key), &range, length));
         }
-        Ok(part)
+        Ok(())
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {

@@ -47,6 +47,11 @@ async fn empty_store(store: &dyn ObjectStore) {
         kind(store.get_range("absent", 0..1).await),
         StorageErrorKind::NotFound
     );
+    let mut buffer = Vec::new();
+    assert_eq!(
+        kind(store.get_range_into("absent", 0..1, &mut buffer).await),
+        StorageErrorKind::NotFound
+    );
     store.delete(&["absent".to_owned()]).await.unwrap();
     store.delete(&[]).await.unwrap();
 }
@@ -79,6 +84,7 @@ async fn what_is_written_is_read(store: &dyn ObjectStore) {
 async fn ranges(store: &dyn ObjectStore) {
     put(store, "ranges/ten", "0123456789").await;
     put(store, "ranges/none", "").await;
+    let mut buffer = b"what another range left".to_vec();
     for (range, expected) in [
         (0..10, "0123456789"),
         (0..1, "0"),
@@ -89,6 +95,9 @@ async fn ranges(store: &dyn ObjectStore) {
     ] {
         let part = store.get_range("ranges/ten", range.clone()).await.unwrap();
         assert_eq!(part, expected.as_bytes(), "{range:?}");
+        let got = store.get_range_into("ranges/ten", range.clone(), &mut buffer);
+        got.await.unwrap();
+        assert_eq!(buffer, expected.as_bytes(), "{range:?}");
     }
     assert!(
         store
@@ -101,6 +110,8 @@ async fn ranges(store: &dyn ObjectStore) {
     for range in [0..11, 9..11, 10..11, 20..30, 11..11, 5..4] {
         let part = store.get_range("ranges/ten", range.clone()).await;
         assert_eq!(kind(part), StorageErrorKind::Corrupted, "{range:?}");
+        let got = store.get_range_into("ranges/ten", range.clone(), &mut buffer);
+        assert_eq!(kind(got.await), StorageErrorKind::Corrupted, "{range:?}");
     }
     assert_eq!(
         kind(store.get_range("ranges/none", 0..1).await),

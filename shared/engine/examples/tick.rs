@@ -17,22 +17,17 @@ use logisedge_runtime::Aws;
 /// Every account and every emulator has it.
 const BUS: &str = "default";
 
-const CONFIG: &str = r#"
-version = 1
-[sources.erp]
-kind = "sqlite"
-path = "/erp.db"
-[locations.main]
-kind = "folder"
-path = "/backups"
-repository_password = { env = "PASSWORD" }
+const CONFIG: &str = concat!(
+    include_str!("../tests/begin.toml"),
+    r#"
 [scopes.everything]
 preset = "full-database"
 [schedules.daily]
 every = "day"
 at = "02:00"
 scopes = ["everything"]
-"#;
+"#
+);
 
 #[tokio::main]
 async fn main() {

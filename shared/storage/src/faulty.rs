@@ -22,6 +22,12 @@ pub enum Fault {
     /// So many operations succeed, then every one fails permanently and changes nothing: what is
     /// left is what a process killed at that instant leaves.
     DiesAfter(u64),
+    /// The same, and a deletion of many objects is as many operations: death comes between any two.
+    DiesAmidDeletes(u64),
+    /// So many bytes fit in all; an object that does not fit any more is refused as `Full`.
+    Full(u64),
+    /// What is written below a key with this in it is there, and whoever wrote it waits for ever.
+    NeverAnswers(&'static str),
 }
 
 /// A store that fails as its [`Fault`] says.
@@ -35,6 +41,7 @@ pub struct Faulty {
 #[derive(Debug, Default)]
 struct Seen {
     operations: u64,
+    bytes: u64,
     tries: HashMap<(&'static str, String), u32>,
 }
 
@@ -57,6 +64,38 @@ impl Faulty {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn failure(
+        &self,
+        kind: StorageErrorKind,
+        operation: &'static str,
+        key: &str,
+        message: &str,
+    ) -> StorageError {
+        StorageError {
+            kind,
+            operation,
+            object: self.inner.locate(key),
+            message: message.to_owned(),
+            source: None,
+        }
+    }
+
+    /// Counts what is to be written, as far as it fits.
+    fn take_room(&self, key: &str, bytes: u64) -> Result<(), StorageError> {
+        let mut seen = self.lock();
+        let after = seen.bytes.saturating_add(bytes);
+        if matches!(self.fault, Fault::Full(room) if after > room) {
+            return Err(self.failure(
+                StorageErrorKind::Full,
+                "write",
+                key,
+                "an injected lack of room",
+            ));
+        }
+        seen.bytes = after;
+        Ok(())
+    }
+
     async fn run<T>(
         &self,
         operation: &'static str,
@@ -71,13 +110,7 @@ impl Faulty {
             let tries = *tries;
             (seen.operations, tries)
         };
-        let failure = |kind, message: &str| StorageError {
-            kind,
-            operation,
-            object: self.inner.locate(key),
-            message: message.to_owned(),
-            source: None,
-        };
+        let failure = |kind, message| self.failure(kind, operation, key, message);
         match self.fault {
             Fault::FirstTries(n) if tries <= n => Err(failure(
                 StorageErrorKind::Unavailable,
@@ -90,7 +123,7 @@ impl Faulty {
                     "an injected lost answer",
                 ))
             }
-            Fault::DiesAfter(n) if operations > n => {
+            Fault::DiesAfter(n) | Fault::DiesAmidDeletes(n) if operations > n => {
                 Err(failure(StorageErrorKind::Other, "an injected death"))
             }
             _ => effect.await,
@@ -101,8 +134,13 @@ impl Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
+        self.take_room(key, bytes.len() as u64)?;
         self.run("write", key, self.inner.put(key, bytes, put))
-            .await
+            .await?;
+        if matches!(self.fault, Fault::NeverAnswers(part) if key.contains(part)) {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
@@ -112,6 +150,16 @@ impl ObjectStore for Faulty {
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
         self.run("read a part of", key, self.inner.get_range(key, range))
             .await
+    }
+
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let effect = self.inner.get_range_into(key, range, buffer);
+        self.run("read a part of", key, effect).await
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
@@ -128,6 +176,13 @@ impl ObjectStore for Faulty {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
+        if let Fault::DiesAmidDeletes(_) = self.fault {
+            for key in keys {
+                let effect = self.inner.delete(std::slice::from_ref(key));
+                self.run("delete", key, effect).await?;
+            }
+            return Ok(());
+        }
         let first = keys.first().map_or("", String::as_str);
         self.run("delete", first, self.inner.delete(keys)).await
     }

@@ -81,6 +81,57 @@ async fn retries_hide_lost_answers() {
     suite::holds(impatient(faulty)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_store_is_sound_until_its_fault() {
+    for fault in [
+        Fault::DiesAfter(u64::MAX),
+        Fault::DiesAmidDeletes(u64::MAX),
+        Fault::Full(u64::MAX),
+        Fault::NeverAnswers("no such key"),
+    ] {
+        let (_folder, store) = folder();
+        suite::holds(Arc::new(Faulty::new(store, fault))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_death_comes_between_any_two_deletes() {
+    let (_folder, store) = folder();
+    for key in ["a", "b", "c"] {
+        store.put(key, "x".into(), Put::default()).await.unwrap();
+    }
+    let dying = Faulty::new(store.clone(), Fault::DiesAmidDeletes(2));
+    let all = ["a", "b", "c"].map(str::to_owned);
+    dying.delete(&all).await.unwrap_err();
+    let left = store.list("").await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].key, "c");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_and_the_rest_is_taken() {
+    let (_folder, store) = folder();
+    let full = Faulty::new(store.clone(), Fault::Full(5));
+    full.put("a", "xxx".into(), Put::default()).await.unwrap();
+    let error = full.put("b", "xxx".into(), Put::default()).await;
+    assert_eq!(error.unwrap_err().kind, StorageErrorKind::Full);
+    full.put("c", "xx".into(), Put::default()).await.unwrap();
+    assert_eq!(store.list("").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_never_answered_is_there() {
+    let (_folder, store) = folder();
+    let silent = Faulty::new(store.clone(), Fault::NeverAnswers("a/"));
+    silent.put("b", "x".into(), Put::default()).await.unwrap();
+    let waited = tokio::time::timeout(
+        Duration::from_millis(500),
+        silent.put("a/b", "x".into(), Put::default()),
+    );
+    waited.await.unwrap_err();
+    assert_eq!(store.get("a/b").await.unwrap(), "x");
+}
+
 #[tokio::test]
 async fn retries_end_by_time_and_after_few_tries_where_bytes_are_damaged() {
     let (_folder, store) = folder();

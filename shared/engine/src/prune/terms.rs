@@ -66,16 +66,10 @@ mod tests {
 
     /// For how many days a snapshot of an hour ago stays, and one of six days ago.
     fn days(schedule: &str, scope_keeps: &str) -> [i64; 2] {
+        let begin = include_str!("../../tests/begin.toml");
         let text = format!(
             r#"
-            version = 1
-            [sources.erp]
-            kind = "sqlite"
-            path = "/erp.db"
-            [locations.main]
-            kind = "folder"
-            path = "/backups"
-            repository_password = {{ env = "PASSWORD" }}
+            {begin}
             [scopes.items]
             preset = "items"
             {scope_keeps}

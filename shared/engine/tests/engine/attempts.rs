@@ -1,6 +1,6 @@
 //! Attempts: what each of their ends leaves in the catalog and at the location.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +17,9 @@ use logisedge_engine::dispatch::tick;
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineErrorKind, Progress};
 use logisedge_sources::SourceErrorKind;
-use logisedge_storage::Put;
+use logisedge_storage::{Fault, Faulty, Put};
 
-use crate::doubles::{Small, Trouble, troubled};
+use crate::doubles::{Trouble, troubled};
 use crate::world::{CUSTOMERS, World, password, scope};
 
 pub(crate) async fn is_good(world: &World, record: &SnapshotRecord) {
@@ -257,10 +257,7 @@ async fn a_failure_to_open_the_places_is_the_runs() {
 async fn a_full_location_is_told_as_such_whatever_the_schedule_wants() {
     let world = World::with("alerts = { success = false, failure = false }").await;
     let id = world.request("customers").await;
-    let full = Arc::new(Small {
-        inner: world.store.clone(),
-        bytes_left: Mutex::new(2_000),
-    });
+    let full = Arc::new(Faulty::new(world.store.clone(), Fault::Full(2_000)));
     let opened = async |run: Run| {
         let places = world.places(&run, world.source()).await;
         Ok(Places {

@@ -1,7 +1,6 @@
-//! Sources, targets and stores that fail, hang or act at a chosen moment, around real ones.
+//! Sources that fail, hang or act at a chosen moment, around real ones.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -9,7 +8,6 @@ use bytes::Bytes;
 use logisedge_domain::manifest::Manifest;
 use logisedge_domain::scope::Selection;
 use logisedge_sources::{OpenSnapshot, Part, Source, SourceError, SourceErrorKind, SourceSnapshot};
-use logisedge_storage::{ObjectMeta, ObjectStore, Put, StorageError, StorageErrorKind};
 use tokio::sync::mpsc;
 
 pub(crate) fn source_error(kind: SourceErrorKind) -> SourceError {
@@ -122,58 +120,5 @@ impl SourceSnapshot for TroubledSnapshot {
             Some(Trouble::AtClose(kind)) => Err(source_error(kind)),
             _ => Ok(()),
         }
-    }
-}
-
-/// A store without room: it takes so many bytes in all, then no object fits any more.
-#[derive(Debug)]
-pub(crate) struct Small {
-    pub(crate) inner: Arc<dyn ObjectStore>,
-    pub(crate) bytes_left: Mutex<usize>,
-}
-
-#[async_trait]
-impl ObjectStore for Small {
-    async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
-        let left = self.bytes_left.lock().unwrap().checked_sub(bytes.len());
-        let Some(left) = left else {
-            return Err(StorageError {
-                kind: StorageErrorKind::Full,
-                operation: "write",
-                object: key.to_owned(),
-                message: "no space is left on the disk".to_owned(),
-                source: None,
-            });
-        };
-        *self.bytes_left.lock().unwrap() = left;
-        self.inner.put(key, bytes, put).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
-        self.inner.get(key).await
-    }
-
-    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        self.inner.get_range(key, range).await
-    }
-
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        self.inner.list(prefix).await
-    }
-
-    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
-        self.inner.list_folders(prefix).await
-    }
-
-    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
-        self.inner.delete(keys).await
-    }
-
-    fn locate(&self, key: &str) -> String {
-        self.inner.locate(key)
     }
 }

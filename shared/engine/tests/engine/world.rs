@@ -73,16 +73,10 @@ pub(crate) fn options() -> Options {
 /// The schedule `daily` of two scopes at 02:00 UTC, with whatever else `more` says of it, and the
 /// schedule `often` of one.
 pub(crate) fn config(more: &str) -> Config {
+    let begin = include_str!("../begin.toml");
     let text = format!(
         r#"
-        version = 1
-        [sources.erp]
-        kind = "sqlite"
-        path = "/erp.db"
-        [locations.main]
-        kind = "folder"
-        path = "/backups"
-        repository_password = {{ env = "PASSWORD" }}
+        {begin}
         [scopes.customers]
         preset = "customers"
         [scopes.items]

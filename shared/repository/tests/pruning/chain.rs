@@ -2,18 +2,16 @@
 #![allow(clippy::unwrap_used, missing_docs, dead_code, unreachable_pub)]
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use logisedge_domain::Instant;
 use logisedge_domain::id::SnapshotId;
 use logisedge_repository::prune::{Guard, Prices, Terms, prepare};
 use logisedge_repository::{BlobKind, Index, KnownBlobs, Location, Options, Repository, Snapshot};
-use logisedge_storage::{Fault, Faulty, ObjectMeta, ObjectStore, Put, StorageError};
+use logisedge_storage::{Fault, Faulty, ObjectStore};
 
 use crate::world::{self, World, noise};
 
@@ -92,41 +90,6 @@ impl Guard for Free {
 
     async fn is_unread(&self) -> Result<(), String> {
         Ok(())
-    }
-}
-
-/// Deletes one object at a time, so that a death comes between any two.
-#[derive(Debug)]
-struct Piecemeal(Arc<dyn ObjectStore>);
-
-#[async_trait]
-impl ObjectStore for Piecemeal {
-    async fn put(&self, key: &str, bytes: Bytes, put: Put) -> Result<(), StorageError> {
-        self.0.put(key, bytes, put).await
-    }
-    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
-        self.0.get(key).await
-    }
-    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        self.0.get_range(key, range).await
-    }
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
-        self.0.head(key).await
-    }
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
-        self.0.list(prefix).await
-    }
-    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
-        self.0.list_folders(prefix).await
-    }
-    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
-        for key in keys {
-            self.0.delete(std::slice::from_ref(key)).await?;
-        }
-        Ok(())
-    }
-    fn locate(&self, key: &str) -> String {
-        self.0.locate(key)
     }
 }
 
@@ -243,10 +206,9 @@ impl Chain {
     pub async fn prune_killed(&mut self, operations: u64, percent: u32, soon: bool) -> bool {
         let dying = Arc::new(Faulty::new(
             self.world.store.clone(),
-            Fault::DiesAfter(operations),
+            Fault::DiesAmidDeletes(operations),
         ));
-        let store = Arc::new(Piecemeal(dying));
-        let Ok(repository) = Repository::open(store, &world::password(), options()).await else {
+        let Ok(repository) = Repository::open(dying, &world::password(), options()).await else {
             return false;
         };
         let Ok(prepared) = prepare(

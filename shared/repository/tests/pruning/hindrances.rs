@@ -1,0 +1,274 @@
+//! What stands in its way: readers, locks, damage.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use crate::chain::{self, Chain, Free, Step, terms};
+use async_trait::async_trait;
+use logisedge_domain::finding::FindingKind;
+use logisedge_repository::BlobKind;
+use logisedge_repository::check::check_snapshot;
+use logisedge_repository::prune::{Guard, PackFate, prepare};
+
+use crate::histories::runtime;
+
+/// Somebody reads, from the time on that so many questions were asked.
+struct ReadAfter(std::sync::atomic::AtomicU32);
+
+#[async_trait]
+impl Guard for ReadAfter {
+    async fn may_go_on(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn is_unread(&self) -> Result<(), String> {
+        let left = self.0.load(std::sync::atomic::Ordering::Relaxed);
+        self.0
+            .store(left.saturating_sub(1), std::sync::atomic::Ordering::Relaxed);
+        match left {
+            0 => Err("a test reads it".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_with_an_old_index_finds_what_it_names() {
+    for asked in 0..3 {
+        let mut chain = Chain::begin(41).await;
+        chain
+            .take(&Step::Incremental {
+                seed: 1,
+                percent: 60,
+            })
+            .await;
+        chain
+            .take(&Step::Incremental {
+                seed: 2,
+                percent: 60,
+            })
+            .await;
+        let old = chain.world.repository.load_index().await.unwrap();
+        let packs = chain.packs().await;
+        chain.drop_number(1).await;
+        let prepared = prepare(
+            &chain.world.repository,
+            &BTreeSet::new(),
+            &BTreeSet::new(),
+            &terms(100, false),
+        )
+        .await
+        .unwrap();
+        assert!(prepared.plan().changes_something());
+        let applied = prepared.apply(&ReadAfter(asked.into())).await.unwrap();
+        assert_eq!(applied.left.as_deref(), Some("a test reads it"));
+        assert_eq!(
+            (applied.packs_deleted, applied.objects_deleted > 0),
+            (0, asked == 2)
+        );
+        assert!(packs.is_subset(&chain.packs().await));
+        chain.every_snapshot_restores_by(&old).await;
+        chain.every_snapshot_restores().await;
+        chain
+            .take(&Step::Prune {
+                percent: 100,
+                soon: false,
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_of_restics_holds_packs_while_it_is_fresh() {
+    let mut chain = Chain::begin(51).await;
+    chain
+        .take(&Step::Incremental {
+            seed: 1,
+            percent: 100,
+        })
+        .await;
+    chain.drop_number(0).await;
+    let lock = chain
+        .world
+        .folder
+        .path()
+        .join("locks")
+        .join("ab".repeat(32));
+    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    std::fs::write(&lock, "a lock").unwrap();
+    let now = terms(50, false);
+    let now = logisedge_repository::prune::Terms {
+        now: chrono::Utc::now(),
+        ..now
+    };
+    let held = prepare(
+        &chain.world.repository,
+        &BTreeSet::new(),
+        &BTreeSet::new(),
+        &now,
+    )
+    .await
+    .unwrap();
+    let why = held.plan().held.clone().unwrap();
+    assert!(why.contains("restic works on it (locks/abab"), "{why}");
+    let packs = chain.packs().await;
+    let applied = held.apply(&Free).await.unwrap();
+    assert_eq!(applied.left, Some(why));
+    assert_eq!(chain.packs().await, packs);
+    let old = SystemTime::now() - Duration::from_secs(31 * 60);
+    std::fs::File::open(&lock)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let free = prepare(
+        &chain.world.repository,
+        &BTreeSet::new(),
+        &BTreeSet::new(),
+        &now,
+    )
+    .await
+    .unwrap();
+    assert_eq!(free.apply(&Free).await.unwrap().left, None);
+    assert!(chain.packs().await.len() < packs.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_something_needed_is_damaged_nothing_goes_and_the_plan_says_why() {
+    type Harm = fn(&std::path::Path);
+    let damage: [(&str, Harm, FindingKind); 6] = [
+        (
+            "index/",
+            |path| std::fs::write(path, b"x").unwrap(),
+            FindingKind::WrongHash,
+        ),
+        (
+            "snapshots/",
+            |path| std::fs::write(path, b"x").unwrap(),
+            FindingKind::WrongHash,
+        ),
+        (
+            "trees",
+            |path| std::fs::remove_file(path).unwrap(),
+            FindingKind::Missing,
+        ),
+        ("trees", |path| chain::flip(path), FindingKind::WrongMac),
+        (
+            "data",
+            |path| std::fs::remove_file(path).unwrap(),
+            FindingKind::Missing,
+        ),
+        (
+            "data",
+            |path| chain::cut_short(path),
+            FindingKind::WrongSize,
+        ),
+    ];
+    for (what, harm, kind) in damage {
+        let mut chain = Chain::begin(61).await;
+        chain
+            .take(&Step::Incremental {
+                seed: 1,
+                percent: 100,
+            })
+            .await;
+        chain.drop_number(0).await;
+        let path = match what {
+            "trees" => chain.pack_of(BlobKind::Tree).await,
+            "data" => chain.pack_of(BlobKind::Data).await,
+            folder => chain.keys(folder).await.first().unwrap().clone(),
+        };
+        harm(&chain.world.folder.path().join(&path));
+        let packs = chain.packs().await;
+        let prepared = prepare(
+            &chain.world.repository,
+            &BTreeSet::new(),
+            &BTreeSet::new(),
+            &terms(50, false),
+        )
+        .await
+        .unwrap();
+        let plan = prepared.plan().clone();
+        let finding = plan
+            .damage
+            .clone()
+            .unwrap_or_else(|| panic!("{what} {kind:?}: {plan:#?}"));
+        assert_eq!(finding.kind, kind, "{what}: {finding}");
+        assert!(
+            plan.held
+                .unwrap()
+                .contains("it is not known what kept snapshots need")
+        );
+        let applied = prepared.apply(&Free).await.unwrap();
+        assert!(applied.left.is_some() && applied.objects_deleted == 0);
+        assert_eq!(chain.packs().await, packs, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_pack_is_not_rewritten_and_the_others_are() {
+    let mut chain = Chain::begin(71).await;
+    chain
+        .take(&Step::Incremental {
+            seed: 1,
+            percent: 70,
+        })
+        .await;
+    chain.drop_number(0).await;
+    let empty = BTreeSet::new();
+    let prepared = prepare(&chain.world.repository, &empty, &empty, &terms(100, false))
+        .await
+        .unwrap();
+    let rewritten: Vec<String> = prepared
+        .plan()
+        .packs
+        .iter()
+        .filter(|pack| pack.fate == PackFate::Rewrite)
+        .map(|pack| format!("data/{}/{}", &pack.pack.to_string()[..2], pack.pack))
+        .collect();
+    // A blob that is needed, somewhere in the middle: a listing shows nothing of it.
+    let location = chain.location_in(&rewritten[0]).await;
+    let file = chain.world.folder.path().join(&rewritten[0]);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[location.offset as usize + 20] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let applied = prepared.apply(&Free).await.unwrap();
+    let left = applied.left.unwrap();
+    assert!(left.contains("the pack stays as it is"), "{left}");
+    assert_eq!(applied.packs_rewritten as usize, rewritten.len() - 1);
+    assert!(file.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_a_prune_overtakes_looks_again() {
+    let mut chain = Chain::begin(21).await;
+    let percent = 70;
+    chain.take(&Step::Incremental { seed: 1, percent }).await;
+    chain.take(&Step::Incremental { seed: 2, percent }).await;
+    let kept = chain.newest();
+    chain.drop_number(0).await;
+    let repository = chain.world.repository.clone();
+    let chain = Mutex::new(chain);
+    let packs = Arc::new(AtomicU64::new(0));
+    let counted = packs.clone();
+    // After the first pack: by then the listing and the index files have been read.
+    let on_pack = move |_| {
+        if counted.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::thread::scope(|scope| {
+                let pruned = scope.spawn(|| {
+                    let mut chain = chain.lock().unwrap();
+                    runtime().block_on(chain.prune_killed(u64::MAX, 100, false))
+                });
+                assert!(pruned.join().unwrap());
+            });
+        }
+    };
+    let report = check_snapshot(&repository, kept, Arc::new(|_, _| {}), Arc::new(on_pack));
+    let report = report.await.unwrap();
+    assert_eq!(report.findings, []);
+    assert!(
+        packs.load(Ordering::Relaxed) > report.packs,
+        "the test does not test"
+    );
+}

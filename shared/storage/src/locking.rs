@@ -38,6 +38,15 @@ impl ObjectStore for Locking {
         self.inner.get_range(key, range).await
     }
 
+    async fn get_range_into(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        self.inner.get_range_into(key, range, buffer).await
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
         self.inner.head(key).await
     }

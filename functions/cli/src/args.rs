@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use logisedge_domain::Instant;
 use logisedge_domain::id::{LocationName, ScheduleName, ScopeName};
 use logisedge_domain::snapshot::Kind;
+use logisedge_domain::storage::ThawSpeed;
+use logisedge_engine::thaw::THAW_DAYS;
 
 use crate::parse;
 
@@ -262,6 +264,37 @@ pub(crate) struct To {
     /// Parallel connections into PostgreSQL.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) connections: u32,
+    /// Ask S3 to thaw rows that lie in an archived storage class. Without it a restore says how long
+    /// that takes and what it costs. When they are readable, the same command restores.
+    #[arg(long, value_name = "SPEED", value_enum)]
+    pub(crate) thaw: Option<Speed>,
+    /// For how many days they stay readable.
+    #[arg(long, value_name = "DAYS", default_value_t = THAW_DAYS, value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub(crate) thaw_days: u32,
+    /// Stay until they are readable, hours or days, and restore then.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// How fast S3 thaws.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Speed {
+    /// Within minutes; not from DEEP_ARCHIVE.
+    Expedited,
+    /// Within 5 hours from GLACIER, 12 from DEEP_ARCHIVE.
+    Standard,
+    /// Within 12 hours from GLACIER, 48 from DEEP_ARCHIVE; the cheapest.
+    Bulk,
+}
+
+impl From<Speed> for ThawSpeed {
+    fn from(speed: Speed) -> Self {
+        match speed {
+            Speed::Expedited => Self::Expedited,
+            Speed::Standard => Self::Standard,
+            Speed::Bulk => Self::Bulk,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

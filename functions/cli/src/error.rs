@@ -54,7 +54,7 @@ impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let exit = match error.kind {
             EngineErrorKind::NotFound => NOT_FOUND,
-            EngineErrorKind::Refused => REFUSED,
+            EngineErrorKind::Refused | EngineErrorKind::Archived => REFUSED,
             EngineErrorKind::Damaged => FINDINGS,
             _ => FAILED,
         };

@@ -77,6 +77,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         snapshot = %record.id,
         findings = verification.findings.len(),
         bytes = verification.bytes_read,
+        packs_archived = verification.packs_archived,
         "verified"
     );
     Ok(json!({ "snapshot": record.id, "findings": verification.findings }))

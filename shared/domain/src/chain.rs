@@ -21,6 +21,7 @@ use crate::id::{ChainPath, LocationName, ScopeName, SnapshotId, SourceName};
 use crate::manifest::{Chunking, Manifest, SourceFacts};
 use crate::scope::Selection;
 use crate::snapshot::{Kind, SnapshotRecord, Trust};
+use crate::storage::StorageTier;
 
 /// The longest time between two fulls that [`Rhythm::Days`] can say.
 pub const RHYTHM_DAYS_MAX: u32 = 366;
@@ -167,6 +168,10 @@ pub enum WhyFull {
     OldVersion,
     /// The location lacks so many packs of it, or holds them with another length.
     PacksLacking(u64),
+    /// It is to be archived, so that nothing may depend on it, nor it on anything.
+    ToBeArchived,
+    /// So many packs of it lie in archived storage classes.
+    PacksArchived(u64),
     /// It cannot be read.
     Unreadable(String),
 }
@@ -209,6 +214,14 @@ impl fmt::Display for WhyFull {
                  snapshots",
                 format::counted(*count, "pack")
             ),
+            Self::ToBeArchived => {
+                f.write_str("it is to be archived, and what is archived depends on nothing else")
+            }
+            Self::PacksArchived(count) => write!(
+                f,
+                "{} of its chain lie in archived storage classes",
+                format::counted(*count, "pack")
+            ),
             Self::Unreadable(why) => write!(f, "its chain cannot be read: {why}"),
         }
     }
@@ -216,7 +229,7 @@ impl fmt::Display for WhyFull {
 
 /// Names the base for what is wanted, from the records alone.
 ///
-/// Only the scope's newest chain at the location is looked at. `records` may hold those of other scopes
+/// Only the scope's newest chain at the location is looked at, of those that are not to be archived. `records` may hold those of other scopes
 /// and locations, in any order; snapshots that are being deleted count as gone. `held` names the chains
 /// that an attempt without an end may still write to, and until when at the latest.
 pub fn choose(
@@ -232,6 +245,8 @@ pub fn choose(
         record.scope == *wanted.scope
             && record.location == *wanted.location
             && record.deleting_since.is_none()
+            // What is archived is never built on: its rows cannot be read when they are needed.
+            && record.tier != StorageTier::Archive
     };
     let usable: Vec<&SnapshotRecord> = records.iter().filter(usable).collect();
     let newest = usable.iter().map(|record| &record.chain);

@@ -29,6 +29,7 @@ use crate::samples::{at, run, schedule, snapshot, succeeded_run};
 use crate::schedule::ScheduleState;
 use crate::scope::Selection;
 use crate::snapshot::{Hold, Kind};
+use crate::storage::StorageTier;
 
 fn golden(name: &str, written: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -364,6 +365,7 @@ pub(crate) fn manifest() -> Manifest {
         kind: snapshot(1).kind,
         kind_reason: None,
         base: None,
+        tier: StorageTier::Standard,
         taken_at: snapshot(1).taken_at,
         source: SourceFacts {
             name: "erp".parse().unwrap(),

@@ -8,6 +8,7 @@ use crate::Instant;
 use crate::id::{RunId, ScheduleName, ScopeName, SnapshotId, SourceName};
 use crate::scope::Selection;
 use crate::snapshot::Kind;
+use crate::storage::StorageTier;
 
 /// The version of the manifest's form that this code writes. Readers refuse a higher one.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -35,6 +36,9 @@ pub struct Manifest {
     /// chain's full for a differential. Restoring needs that one's blobs, not that snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<SnapshotId>,
+    /// Where the rows that this snapshot added are to end up. The rest stays readable at once.
+    #[serde(default, skip_serializing_if = "StorageTier::is_standard")]
+    pub tier: StorageTier,
     /// When the source's snapshot was opened; the content is of this instant.
     pub taken_at: Instant,
     /// The source it came from.

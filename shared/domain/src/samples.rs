@@ -10,6 +10,7 @@ use crate::retention::Retention;
 use crate::run::{Cause, Run, RunProgress, RunState, RunStats};
 use crate::schedule::{AlertPolicy, Schedule};
 use crate::snapshot::{Kind, SnapshotRecord, Trust};
+use crate::storage::StorageTier;
 
 pub(crate) fn at(text: &str) -> Instant {
     text.parse().unwrap()
@@ -27,6 +28,7 @@ pub(crate) fn schedule() -> Schedule {
         full: None,
         scopes: vec!["customers".parse().unwrap()],
         location: "main".parse().unwrap(),
+        tier: StorageTier::Standard,
         retention: Retention::default(),
         lock: None,
         alerts: AlertPolicy::default(),
@@ -123,6 +125,7 @@ pub(crate) fn snapshot(number: u8) -> SnapshotRecord {
         base: None,
         run: run.id,
         schedule: Some("daily".parse().unwrap()),
+        tier: StorageTier::Standard,
         taken_at,
         tables: 12,
         rows: 1_234_567,

@@ -18,6 +18,7 @@ use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::retention::{Retention, Span};
 use crate::snapshot::Kind;
+use crate::storage::StorageTier;
 
 /// A schedule as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Schedule {
     pub scopes: Vec<ScopeName>,
     /// Where to.
     pub location: LocationName,
+    /// Where the rows that it stores are to end up.
+    #[serde(default, skip_serializing_if = "StorageTier::is_standard")]
+    pub tier: StorageTier,
     /// How long its snapshots are kept.
     pub retention: Retention,
     /// For how long after it was taken nobody can destroy a snapshot of it, nor anything of its chain. Only

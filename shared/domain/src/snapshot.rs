@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Instant;
 use crate::format::instant;
 use crate::id::{ChainPath, LocationName, RunId, ScheduleName, ScopeName, SnapshotId};
+use crate::storage::StorageTier;
 
 /// What a snapshot may share with the ones before it in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,6 +137,9 @@ pub struct SnapshotRecord {
     /// The schedule whose retention applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleName>,
+    /// Where the rows that it added are to end up.
+    #[serde(default, skip_serializing_if = "StorageTier::is_standard")]
+    pub tier: StorageTier,
     /// The instant whose content it holds: when the source's snapshot was opened.
     pub taken_at: Instant,
     /// Tables (or files) in it.

@@ -68,7 +68,7 @@ async fn read(
     snapshot: &Snapshot,
 ) -> Result<Option<Taken>, RepositoryError> {
     let index = repository.load_index().await?;
-    let lacking = repository.packs_lacking(&index).await?;
+    let lacking = repository.packs_present(&index).await?.lacking;
     let content = content_of(&repository.reader(index.clone()), snapshot).await?;
     let (Ok((manifest, files)), Some(took), true) = (content, snapshot.summary, lacking.is_empty())
     else {

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant as Stopwatch};
 use chrono::Utc;
 use logisedge_catalog::{Catalog, Commit, Message, Writing};
 use logisedge_domain::alert::Alert;
-use logisedge_domain::chain::{Choice, Wanted, choose};
+use logisedge_domain::chain::{Choice, Wanted, WhyFull, choose};
 use logisedge_domain::id::{ChainPath, Fence, RunId, SnapshotId};
 use logisedge_domain::lock::LockTerms;
 use logisedge_domain::run::Run;
 use logisedge_domain::schedule::{AlertPolicy, Schedule};
 use logisedge_domain::scope::Scope;
 use logisedge_domain::snapshot::Kind;
-use logisedge_domain::storage::LockMode;
+use logisedge_domain::storage::{LockMode, StorageTier};
 use logisedge_repository::{Options, Password, removal};
 use logisedge_sources::Source;
 use logisedge_storage::{Counting, ObjectStore, Prefixed};
@@ -254,11 +254,9 @@ impl Held<'_> {
     ) -> Result<Taken, EngineError> {
         let began = Stopwatch::now();
         let run = self.run;
-        let schedule = match run.cause.schedule() {
-            Some(name) => self.catalog.schedule(name).await?,
-            None => None,
-        };
-        let schedule = schedule.map(|state| state.schedule);
+        let schedule = self.schedule().await?;
+        let tier = schedule.as_ref().map(|schedule| schedule.tier);
+        let options = places.options.with_tier(tier.unwrap_or_default());
         let length = schedule.as_ref().and_then(|schedule| schedule.lock);
         let lock = places.lock_mode.zip(length);
         let order = Order {
@@ -267,7 +265,7 @@ impl Held<'_> {
             scope: places.scope.clone(),
             chain,
             location: run.location.clone(),
-            options: places.options,
+            options,
             memory_bytes_max: places.memory_bytes_max,
             lock: lock.map(|(mode, length)| LockTerms { mode, length }),
         };
@@ -276,7 +274,7 @@ impl Held<'_> {
         let store: Arc<dyn ObjectStore> = counting.clone();
         let password = &places.password;
         let choice = self.choose(schedule.as_ref()).await?;
-        let basis = look(&store, password, places.options, &places.scope, choice).await?;
+        let basis = look(&store, password, options, &places.scope, choice).await?;
         let (snapshot, basis) = open_source(places.source.as_ref(), &places.scope, basis).await?;
         require_room(self.catalog, run, basis.kind()).await?;
         self.begin_writing(&order, &basis).await?;
@@ -284,11 +282,23 @@ impl Held<'_> {
         Ok(taken.since(began, counting.requests()))
     }
 
+    /// The run's schedule as configured now; none where it has none, or that is gone.
+    async fn schedule(&self) -> Result<Option<Schedule>, EngineError> {
+        let Some(name) = self.run.cause.schedule() else {
+            return Ok(None);
+        };
+        let state = self.catalog.schedule(name).await?;
+        Ok(state.map(|state| state.schedule))
+    }
+
     /// What the run takes, as far as the catalog can tell.
     async fn choose(&self, schedule: Option<&Schedule>) -> Result<Choice, EngineError> {
         let run = self.run;
         if run.kind == Kind::Full {
             return Ok(Choice::Full(None));
+        }
+        if schedule.is_some_and(|schedule| schedule.tier == StorageTier::Archive) {
+            return Ok(Choice::Full(Some(WhyFull::ToBeArchived)));
         }
         let full = schedule.map(|schedule| (schedule.full.unwrap_or_default(), schedule.zone));
         let wanted = Wanted {

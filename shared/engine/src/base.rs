@@ -17,7 +17,7 @@ use logisedge_repository::{
     RepositoryError, RepositoryErrorKind, Snapshot, StoredFile,
 };
 use logisedge_sources::{Source, SourceSnapshot};
-use logisedge_storage::{ObjectStore, Prefixed};
+use logisedge_storage::{ObjectStore, Prefixed, StorageErrorKind};
 
 use crate::backup::{MANIFEST_PATH, source_facts};
 use crate::prune::chains_of;
@@ -202,6 +202,10 @@ impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Self {
         match error.source.as_deref().and_then(|e| e.downcast_ref()) {
             Some(RepositoryError {
+                kind: RepositoryErrorKind::Storage(StorageErrorKind::Archived),
+                ..
+            }) => unreadable(error.message),
+            Some(RepositoryError {
                 kind: RepositoryErrorKind::Storage(_) | RepositoryErrorKind::Aborted,
                 ..
             }) => Self::Failed(Box::new(error)),
@@ -233,13 +237,16 @@ async fn open(
     // The snapshot before the index: one that was read first may not know it.
     let snapshot = repository.snapshot(candidate.base).await?;
     let index = repository.load_index().await?;
-    let packs_lacking = repository.packs_lacking(&index).await?.len() as u64;
+    let presence = repository.packs_present(&index).await?;
+    if presence.archived > 0 {
+        return Err(Refusal::Unfit(WhyFull::PacksArchived(presence.archived)));
+    }
     let reader = repository.reader(index.clone());
     let (manifest, files) = content_of(&reader, &snapshot).await?.map_err(unreadable)?;
 
     let facts = ChainFacts {
         is_writable: repository.is_writable(),
-        packs_lacking,
+        packs_lacking: presence.lacking.len() as u64,
         manifest: &manifest,
     };
     let present = Present {

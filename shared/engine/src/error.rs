@@ -25,6 +25,8 @@ pub enum EngineErrorKind {
     NotFound,
     /// The state of things does not allow it: the target is not empty, a snapshot is being deleted.
     Refused,
+    /// It lies in an archived storage class and has to be thawed first.
+    Archived,
     /// The function's time ended.
     Deadline,
     /// Another attempt took over the scope's lease.
@@ -116,6 +118,7 @@ from_layer!(StorageError, |error| match error.kind {
     StorageErrorKind::Full => EngineErrorKind::StorageFull,
     StorageErrorKind::StoreMissing => EngineErrorKind::NotFound,
     StorageErrorKind::NoVersions => EngineErrorKind::Refused,
+    StorageErrorKind::Archived => EngineErrorKind::Archived,
     _ => EngineErrorKind::Storage,
 });
 from_layer!(RepositoryError, |error| match error.kind {
@@ -123,6 +126,7 @@ from_layer!(RepositoryError, |error| match error.kind {
     RepositoryErrorKind::NotFound
     | RepositoryErrorKind::Storage(StorageErrorKind::StoreMissing) => EngineErrorKind::NotFound,
     RepositoryErrorKind::Storage(StorageErrorKind::NoVersions) => EngineErrorKind::Refused,
+    RepositoryErrorKind::Storage(StorageErrorKind::Archived) => EngineErrorKind::Archived,
     RepositoryErrorKind::Damaged(_) => EngineErrorKind::Damaged,
     _ => EngineErrorKind::Repository,
 });

@@ -1,4 +1,4 @@
-//! The use cases: dispatch, back up, verify, prune, hold, bring back, restore, rebuild the catalog. Each module is one
+//! The use cases: dispatch, back up, verify, prune, hold, bring back, thaw, restore, rebuild the catalog. Each module is one
 //! verb and reads as its own procedure.
 //!
 //! What comes in are ports (a source, a store, a target) and the catalog; what goes out are values,
@@ -23,6 +23,7 @@ pub mod rebuild;
 pub mod restore;
 mod rpo;
 mod stream;
+pub mod thaw;
 pub mod undelete;
 pub mod verify;
 

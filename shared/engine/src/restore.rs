@@ -146,6 +146,10 @@ impl Opened {
         }
         // Before anything is removed: what was there may be better than what cannot be read.
         self.reader.check_packs(self.files.values()).await?;
+        let frozen = self.frozen().await?;
+        if !frozen.is_empty() {
+            return Err(frozen.refusal());
+        }
         let (rows, small) = self.split();
         let mut schema = BTreeMap::new();
         for file in small {
@@ -176,6 +180,14 @@ impl Opened {
             restoring,
             comparing: stopwatch.elapsed(),
         })
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = &FileNode> {
+        self.files.values()
     }
 
     /// The files that hold rows, in the order in which they are to be loaded, and the small ones.

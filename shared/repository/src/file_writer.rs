@@ -5,9 +5,8 @@ use std::sync::Arc;
 use crate::chunker::{Bounds, Chunker};
 use crate::error::RepositoryError;
 use crate::id::BlobId;
-use crate::index::BlobKind;
 use crate::unpacked::BlobSealer;
-use crate::writer::Shared;
+use crate::writer::{Place, Shared};
 
 /// A file whose content is stored, or will be when its writer has finished.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,16 +49,18 @@ pub struct FileWriter {
     /// Taken from the writer's with the first piece, and given back at the end.
     bench: Option<Bench>,
     file: StoredFile,
+    place: Place,
 }
 
 impl FileWriter {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, place: Place) -> Self {
         let bounds = Bounds::around(shared.options.chunk_bytes_average);
         Self {
             chunker: Chunker::new(bounds),
             shared,
             bench: None,
             file: StoredFile::default(),
+            place,
         }
     }
 
@@ -102,7 +103,7 @@ impl FileWriter {
     }
 
     fn store(&mut self, chunk: &[u8], bench: &mut Bench) -> Result<(), RepositoryError> {
-        let id = self.shared.store(BlobKind::Data, chunk, bench)?;
+        let id = self.shared.store(self.place, chunk, bench)?;
         self.file.content.push(id);
         Ok(())
     }

@@ -8,8 +8,9 @@
 //! Reading: [`Repository::load_index`], a [`Reader`]. Proving: [`check`]. Deleting: [`removal`] of
 //! snapshots and whole chains, [`prune`] of what a chain's other snapshots do not need. [`holds`] say
 //! what must not be deleted, [`object_lock`] sees to it that nothing can be destroyed; [`undelete`]
-//! brings back what was deleted.
+//! brings back what was deleted, [`archive`] tells what has to be thawed first.
 
+pub mod archive;
 mod blobs;
 pub mod check;
 mod chunker;
@@ -50,6 +51,7 @@ pub use index::{BlobKind, Index, Location};
 pub use keyfile::{KeyCost, Password};
 pub use logisedge_domain::id::SnapshotId;
 pub use options::Options;
+pub use presence::Presence;
 pub use reader::{FileNode, Reader};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, Summary};

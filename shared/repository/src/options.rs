@@ -1,5 +1,7 @@
 //! What a caller may choose, with bounds.
 
+use logisedge_domain::storage::StorageTier;
+
 use crate::error::{RepositoryError, RepositoryErrorKind};
 use crate::keyfile::KeyCost;
 
@@ -15,6 +17,9 @@ pub struct Options {
     /// Packs in flight at the same time, 1 to 64. A writer holds at most `uploads` + 1 packs of
     /// data in memory.
     pub uploads: usize,
+    /// Where packs of row data are to end up. Those of small files and of trees stay where they are
+    /// written, so that a snapshot can always be listed, looked into and planned with.
+    pub tier: StorageTier,
     /// The cost of deriving a key from the password.
     pub key_cost: KeyCost,
 }
@@ -26,6 +31,7 @@ impl Default for Options {
             chunk_bytes_average: 512 << 10,
             zstd_level: 1,
             uploads: 4,
+            tier: StorageTier::Standard,
             key_cost: KeyCost::default(),
         }
     }
@@ -39,6 +45,12 @@ impl Options {
             zstd_level: level.unwrap_or(self.zstd_level),
             ..self
         }
+    }
+
+    /// The same for what is to end up there.
+    #[must_use]
+    pub fn with_tier(self, tier: StorageTier) -> Self {
+        Self { tier, ..self }
     }
 
     pub(crate) fn check(&self) -> Result<(), RepositoryError> {

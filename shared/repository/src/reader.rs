@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use logisedge_domain::finding::FindingKind;
+use logisedge_storage::StorageErrorKind;
 use tokio::sync::mpsc;
 
 use crate::blobs::KnownBlobs;
@@ -78,6 +79,13 @@ struct Range {
     blobs: Vec<(BlobId, Location)>,
 }
 
+/// Whether a blob's copy in another pack may be readable where this one is not: it is damaged, or lies in
+/// an archived storage class.
+fn another_copy_may_do(error: &RepositoryError) -> bool {
+    let archived = RepositoryErrorKind::Storage(StorageErrorKind::Archived);
+    error.finding().is_some() || error.kind == archived
+}
+
 impl Reader {
     pub(crate) fn new(repository: Repository, index: Index) -> Self {
         Self {
@@ -86,6 +94,14 @@ impl Reader {
             openers: Arc::default(),
             memory_bytes: MEMORY_BYTES,
         }
+    }
+
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// Bounds the memory of each file that is being read: what was asked for and what was not yet
@@ -312,7 +328,7 @@ impl Reader {
             };
             match self.fetch(range).await {
                 Ok(blobs) => return Ok(blobs.into_iter().next().unwrap_or_default()),
-                Err(error) if error.finding().is_some() => last = Some(error),
+                Err(error) if another_copy_may_do(&error) => last = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -365,12 +381,12 @@ impl Reader {
         Ok(ranges)
     }
 
-    /// The blobs of a range. Where one of them is damaged there, each from whichever of its copies is
+    /// The blobs of a range. Where one of them is damaged there, or archived, each from whichever of its copies is
     /// good: a differential stores again what its chain holds elsewhere.
     async fn fetch_good(&self, range: Range) -> Result<Vec<Bytes>, RepositoryError> {
         let ids: Vec<BlobId> = range.blobs.iter().map(|(id, _)| *id).collect();
         let error = match self.fetch(range).await {
-            Err(error) if error.finding().is_some() => error,
+            Err(error) if another_copy_may_do(&error) => error,
             outcome => return outcome,
         };
         let copies = |id| self.index.copies(BlobKind::Data, id).count();

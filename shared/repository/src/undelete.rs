@@ -13,10 +13,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt};
 use logisedge_domain::Instant;
 use logisedge_domain::id::SnapshotId;
-use logisedge_storage::{DeletedObject, ObjectStore, Undeleted};
+use logisedge_domain::prices::StorageClass;
+use logisedge_storage::{DeletedObject, ObjectStore, StorageErrorKind, Undeleted};
 use serde::Serialize;
 
-use crate::error::RepositoryError;
+use crate::error::{RepositoryError, RepositoryErrorKind};
 use crate::id::PackId;
 use crate::index::{BlobKind, Entry, Index, IndexFile, IndexedPack};
 use crate::keyfile::Password;
@@ -150,6 +151,8 @@ impl Past {
     ///
     /// # Errors
     /// Damage where something that it needs is gone for good; then nothing of it should come back.
+    /// `Storage(Archived)` where something lies in an archived storage class, from which S3 copies
+    /// nothing.
     pub async fn plan(&self, id: SnapshotId) -> Result<Undeletion, RepositoryError> {
         let needed = needed::find(&self.repository, &self.index, &[id]).await?;
         let ids = self.index.pack_ids();
@@ -176,6 +179,22 @@ impl Past {
             .filter_map(|id| deleted.get(&layout::pack(id)));
         let objects: Vec<DeletedObject> = of_repository.chain(packs).cloned().collect();
         let snapshot_object = deleted.get(&layout::snapshot(&id)).cloned();
+        let archived = |class: &str| StorageClass::named(class).is_some_and(|class| class.archived);
+        let mut needed = objects.iter().chain(&snapshot_object);
+        if let Some(object) = needed.find(|object| object.class.as_deref().is_some_and(archived)) {
+            return Err(RepositoryError::new(
+                RepositoryErrorKind::Storage(StorageErrorKind::Archived),
+                "bring back",
+                &object.key,
+                format!(
+                    "its deleted version {} lies in {}, from which S3 copies nothing: with an \
+                     administrator's rights, remove the delete markers of this chain's objects \
+                     (s3api delete-object --version-id) before the grace days are over",
+                    object.version,
+                    object.class.as_deref().unwrap_or_default()
+                ),
+            ));
+        }
         let bytes = objects.iter().chain(&snapshot_object);
         Ok(Undeletion {
             snapshot: id,

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use logisedge_domain::storage::StorageTier;
 use logisedge_storage::{ObjectStore, Put};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -121,20 +122,21 @@ impl Uploader {
     }
 
     /// Sends a pack in the background. Its failure is told by the next call of anything here.
-    pub(crate) fn send(self: &Arc<Self>, pack: SealedPack, slot: Slot) {
+    pub(crate) fn send(self: &Arc<Self>, pack: SealedPack, tier: StorageTier, slot: Slot) {
         lock(&self.ledger).sent += 1;
         let this = Arc::clone(self);
         self.runtime.spawn(async move {
-            if let Err(error) = this.put(pack).await {
+            if let Err(error) = this.put(pack, tier).await {
                 this.fail(error);
             }
             drop(slot);
         });
     }
 
-    async fn put(&self, pack: SealedPack) -> Result<(), RepositoryError> {
+    async fn put(&self, pack: SealedPack, tier: StorageTier) -> Result<(), RepositoryError> {
         let put = Put {
             sha256: Some(pack.id.0),
+            tier,
             ..Put::default()
         };
         let (key, bytes) = (layout::pack(&pack.id), pack.bytes.len() as u64);

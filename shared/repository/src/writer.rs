@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use logisedge_domain::storage::StorageTier;
 
 use crate::blobs::{Claims, KnownBlobs};
 use crate::error::{RepositoryError, RepositoryErrorKind};
@@ -33,7 +34,7 @@ pub struct WriterStats {
 
 /// Writes the content of one snapshot, from any number of streams at the same time. Cheap to clone.
 ///
-/// At most `uploads` + 1 packs of data, one of trees, and a few times the largest blob for each
+/// At most `uploads` + 1 packs of data, one of small files, one of trees, and a few times the largest blob for each
 /// open [`FileWriter`] are in memory. Nothing that it stores is visible before
 /// [`Repository::commit`](crate::Repository::commit): a writer that is dropped leaves only objects
 /// that nothing refers to.
@@ -46,12 +47,30 @@ pub(crate) struct Shared {
     cipher: Arc<CipherBox>,
     claims: Claims,
     uploader: Arc<Uploader>,
-    data: Mutex<Option<PackBuilder>>,
-    trees: Mutex<Option<PackBuilder>>,
+    open: [Mutex<Option<PackBuilder>>; Place::ALL.len()],
     bytes_new: AtomicU64,
     bytes_shared: AtomicU64,
     blobs: AtomicU64,
     benches: Mutex<Vec<Bench>>,
+}
+
+/// Which packs a blob goes into. Packs of rows may be archived, the others never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Rows,
+    Small,
+    Trees,
+}
+
+impl Place {
+    const ALL: [Self; 3] = [Self::Rows, Self::Small, Self::Trees];
+
+    fn kind(self) -> BlobKind {
+        match self {
+            Self::Rows | Self::Small => BlobKind::Data,
+            Self::Trees => BlobKind::Tree,
+        }
+    }
 }
 
 impl Writer {
@@ -66,8 +85,7 @@ impl Writer {
             cipher,
             claims: Claims::new(known),
             uploader: Arc::new(uploader),
-            data: Mutex::default(),
-            trees: Mutex::default(),
+            open: Default::default(),
             bytes_new: AtomicU64::new(0),
             bytes_shared: AtomicU64::new(0),
             blobs: AtomicU64::new(0),
@@ -75,15 +93,19 @@ impl Writer {
         }))
     }
 
-    /// Begins a file. One a stream; its calls block, so it lives on a thread of `spawn_blocking`
+    /// Begins a file of rows. One a stream; its calls block, so it lives on a thread of `spawn_blocking`
     /// (or any other that is none of the runtime's workers).
     pub fn file(&self) -> FileWriter {
-        FileWriter::new(Arc::clone(&self.0))
+        FileWriter::new(Arc::clone(&self.0), Place::Rows)
     }
 
-    /// Stores a small file whole.
+    /// Stores a small file whole: what says how the rows are to be read.
     pub async fn store_bytes(&self, bytes: Bytes) -> Result<StoredFile, RepositoryError> {
-        let mut file = self.file();
+        let place = match self.0.options.tier {
+            StorageTier::Standard => Place::Rows,
+            StorageTier::Cold | StorageTier::Archive => Place::Small,
+        };
+        let mut file = FileWriter::new(Arc::clone(&self.0), place);
         off_runtime(move || {
             file.write(&bytes)?;
             file.finish()
@@ -106,7 +128,7 @@ impl Writer {
             })?;
             let mut bench = shared.bench()?;
             let root = root.store(taken_at, &mut |json: Vec<u8>| {
-                shared.store(BlobKind::Tree, &json, &mut bench)
+                shared.store(Place::Trees, &json, &mut bench)
             });
             shared.give_back(bench);
             root
@@ -119,8 +141,9 @@ impl Writer {
     pub async fn finish(self) -> Result<WriterStats, RepositoryError> {
         let shared = Arc::clone(&self.0);
         off_runtime(move || {
-            shared.flush(&shared.data)?;
-            shared.flush(&shared.trees)
+            Place::ALL
+                .into_iter()
+                .try_for_each(|place| shared.flush(place))
         })
         .await?;
         let stored = self.0.uploader.finish().await?;
@@ -138,7 +161,7 @@ impl Shared {
     /// Stores a blob, unless it is known or another stream has taken it on.
     pub(crate) fn store(
         &self,
-        kind: BlobKind,
+        place: Place,
         plaintext: &[u8],
         bench: &mut Bench,
     ) -> Result<BlobId, RepositoryError> {
@@ -152,7 +175,7 @@ impl Shared {
                 format!("{bytes} bytes are more than the format's 4 GiB"),
             ));
         }
-        if !self.claims.claim(kind, id) {
+        if !self.claims.claim(place.kind(), id) {
             self.bytes_shared.fetch_add(bytes, Ordering::Relaxed);
             return Ok(id);
         }
@@ -160,7 +183,7 @@ impl Shared {
             .sealer
             .seal(plaintext, &self.cipher.0)
             .map_err(cannot_encode)
-            .and_then(|(sealed, uncompressed)| self.append(kind, id, uncompressed, sealed));
+            .and_then(|(sealed, uncompressed)| self.append(place, id, uncompressed, sealed));
         if let Err(error) = stored {
             // The claim keeps every other stream from storing this blob, so all must fail.
             self.uploader.fail(error.clone());
@@ -173,18 +196,15 @@ impl Shared {
 
     fn append(
         &self,
-        kind: BlobKind,
+        place: Place,
         id: BlobId,
         uncompressed: u32,
         sealed: &[u8],
     ) -> Result<(), RepositoryError> {
+        let kind = place.kind();
         let pack_bytes = self.options.pack_bytes;
         let begin = || PackBuilder::new(self.uploader.buffer(), pack_bytes);
-        let mut open = match kind {
-            BlobKind::Data => self.data.lock(),
-            BlobKind::Tree => self.trees.lock(),
-        }
-        .map_err(|_| poisoned())?;
+        let mut open = self.open_pack(place).lock().map_err(|_| poisoned())?;
         let pack = open.get_or_insert_with(begin);
         if pack.fits(sealed.len(), pack_bytes) {
             pack.append(kind, id, uncompressed, sealed);
@@ -196,21 +216,40 @@ impl Shared {
         let full = std::mem::replace(pack, begin());
         pack.append(kind, id, uncompressed, sealed);
         drop(open);
-        self.send(full, slot)
+        self.send(full, place, slot)
     }
 
-    fn send(&self, pack: PackBuilder, slot: crate::upload::Slot) -> Result<(), RepositoryError> {
+    fn open_pack(&self, place: Place) -> &Mutex<Option<PackBuilder>> {
+        let [rows, small, trees] = &self.open;
+        match place {
+            Place::Rows => rows,
+            Place::Small => small,
+            Place::Trees => trees,
+        }
+    }
+
+    fn send(
+        &self,
+        pack: PackBuilder,
+        place: Place,
+        slot: crate::upload::Slot,
+    ) -> Result<(), RepositoryError> {
+        let tier = match place {
+            Place::Rows => self.options.tier,
+            Place::Small | Place::Trees => StorageTier::Standard,
+        };
         let sealed = pack
             .seal(&self.cipher.0)
             .map_err(|e| cannot_encode(e.into()))?;
-        self.uploader.send(sealed, slot);
+        self.uploader.send(sealed, tier, slot);
         Ok(())
     }
 
-    fn flush(&self, open: &Mutex<Option<PackBuilder>>) -> Result<(), RepositoryError> {
-        let pack = open.lock().map_err(|_| poisoned())?.take();
+    fn flush(&self, place: Place) -> Result<(), RepositoryError> {
+        let open = self.open_pack(place).lock();
+        let pack = open.map_err(|_| poisoned())?.take();
         match pack.filter(|pack| !pack.is_empty()) {
-            Some(pack) => self.send(pack, self.uploader.wait()?),
+            Some(pack) => self.send(pack, place, self.uploader.wait()?),
             None => self.uploader.check(),
         }
     }

@@ -133,12 +133,22 @@ impl InUse {
 impl Context {
     /// Keeps a snapshot from being pruned until it is released.
     pub(crate) async fn hold(&self, record: &SnapshotRecord) -> Result<InUse, CliError> {
+        self.hold_for(record, IN_USE_FOR).await
+    }
+
+    /// The same for another time at the most, if that is longer.
+    pub(crate) async fn hold_for(
+        &self,
+        record: &SnapshotRecord,
+        at_most: TimeDelta,
+    ) -> Result<InUse, CliError> {
         let now = Utc::now();
+        let until = now + at_most.max(IN_USE_FOR);
         let holder = format!("cli-{:x}-{}", now.timestamp_millis(), std::process::id());
         let (scope, id) = (record.scope.clone(), record.id);
         if !self
             .catalog
-            .hold_in_use(&scope, &id, &holder, now + IN_USE_FOR)
+            .hold_in_use(&scope, &id, &holder, until)
             .await?
         {
             return Err(CliError::refused(format!(

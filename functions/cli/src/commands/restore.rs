@@ -1,10 +1,11 @@
 //! `restore`: a snapshot into a target, and the comparison table by table.
 
+use chrono::TimeDelta;
 use logisedge_domain::format;
 use logisedge_domain::id::ChainPath;
 use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_engine::Progress;
-use logisedge_engine::restore::{Restored, open};
+use logisedge_engine::restore::{Opened, Restored, open};
 use logisedge_repository::Password;
 use logisedge_storage::ObjectStore;
 use std::sync::Arc;
@@ -16,10 +17,19 @@ use crate::error::CliError;
 use crate::output::{Output, table};
 use crate::places;
 
+/// How long a snapshot is in use at the most by a restore that waits for a thaw: 48 hours are the longest
+/// that S3 names, and a day for the restore.
+const IN_USE_HOURS_THAWING: i64 = 72;
+
 pub(crate) async fn restore(context: &Context, args: &args::Restore) -> Result<(), CliError> {
     let record = context.pick(&args.snapshot, args.scope.as_ref()).await?;
     let (store, password) = context.location(&record.location).await?;
-    let in_use = context.hold(&record).await?;
+    let hours = if args.to.wait {
+        IN_USE_HOURS_THAWING
+    } else {
+        0
+    };
+    let in_use = context.hold_for(&record, TimeDelta::hours(hours)).await?;
     let outcome = into_target(context.output, store, &password, &record, &args.to).await;
     in_use.release(context).await?;
     outcome
@@ -36,10 +46,11 @@ pub(crate) async fn into_target(
     let target = places::target(to)?;
     let progress = Progress::new();
     let chain: &ChainPath = &record.chain;
-    let work = async {
-        let opened = open(store, password, chain, record.id).await?;
-        opened.restore(target, to.overwrite, &progress).await
-    };
+    let opened = open(store, password, chain, record.id).await?;
+    if to.thaw.is_some() || to.wait {
+        thaw(&opened, to).await?;
+    }
+    let work = opened.restore(target, to.overwrite, &progress);
     let restored = during("restoring", &progress, work).await?;
     output.show(&restored, |restored| text(restored, &to.to));
     if restored.agrees() {
@@ -48,6 +59,29 @@ pub(crate) async fn into_target(
     Err(CliError::findings(
         "what was restored differs from what the source held: see the table above",
     ))
+}
+
+/// Sees to it that everything can be read, or ends the command until it can.
+async fn thaw(opened: &Opened, to: &args::To) -> Result<(), CliError> {
+    let frozen = opened.frozen().await?;
+    if frozen.is_empty() {
+        return Ok(());
+    }
+    if let Some(speed) = to.thaw
+        && !frozen.is_thawing()
+    {
+        let plan = frozen.plan(speed.into(), to.thaw_days)?;
+        opened.thaw(&frozen, &plan).await?;
+        eprintln!("Asked S3 for {}", plan.describe());
+    }
+    if !to.wait {
+        return Err(CliError::refused(
+            "Nothing was restored yet: run the same command again when that time is over, or with \
+             --wait to wait for it here",
+        ));
+    }
+    eprintln!("Waiting for the thaw of {}", frozen.describe());
+    Ok(opened.wait_for_thaw().await?)
 }
 
 fn text(restored: &Restored, to: &str) -> String {

@@ -124,6 +124,10 @@ fn text(shown: &Shown) -> String {
     ];
     let locked = record.locked_until.iter();
     lines.extend(locked.map(|until| format!("  locked    until {}", utc(*until))));
+    if !record.tier.is_standard() {
+        let tier = record.tier.as_str();
+        lines.push(format!("  storage   its rows end up in the {tier} class"));
+    }
     lines.extend(record.hold.iter().map(|hold| format!("  hold      {hold}")));
     lines.extend(
         manifest

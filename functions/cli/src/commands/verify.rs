@@ -65,5 +65,12 @@ fn text(record: &SnapshotRecord, verification: &Verification) -> String {
         verification.tables,
         format::count(verification.rows),
     ));
+    if verification.packs_archived > 0 {
+        lines.push(format!(
+            "Not read: {} in archived storage classes, of which only the length was compared. To read \
+             them too, thaw them first (`restore --thaw`)",
+            format::counted(verification.packs_archived, "pack"),
+        ));
+    }
     lines.join("\n")
 }

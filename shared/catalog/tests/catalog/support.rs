@@ -12,6 +12,7 @@ use logisedge_domain::id::{
 };
 use logisedge_domain::run::{Cause, Run, RunProgress, RunState};
 use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
+use logisedge_domain::storage::StorageTier;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
@@ -91,6 +92,7 @@ pub(crate) fn snapshot(run: &Run, number: u8, taken_at: Instant) -> SnapshotReco
         base: None,
         run: run.id.clone(),
         schedule: run.cause.schedule().cloned(),
+        tier: StorageTier::Standard,
         taken_at,
         tables: 3,
         rows: u64::MAX,

@@ -297,6 +297,8 @@ fn what_a_look_at_the_chain_finds() {
         ..good
     };
     insta::assert_snapshot!(unfit(&lacking, &present).unwrap(), @"the location lacks 1 pack of its chain or holds them with another length: verify its snapshots");
+    insta::assert_snapshot!(WhyFull::PacksArchived(2), @"2 packs of its chain lie in archived storage classes");
+    insta::assert_snapshot!(WhyFull::ToBeArchived, @"it is to be archived, and what is archived depends on nothing else");
     let source = "crm".parse().unwrap();
     let other = Present {
         source: &source,

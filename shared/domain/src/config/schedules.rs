@@ -20,11 +20,18 @@ use crate::chain::Rhythm;
 use crate::id::{LocationName, ScheduleName, ScopeName};
 use crate::schedule::{AlertPolicy, Schedule};
 use crate::snapshot::Kind;
+use crate::storage::StorageTier;
 
 const KINDS: [(&str, Kind); 3] = [
     ("full", Kind::Full),
     ("incremental", Kind::Incremental),
     ("differential", Kind::Differential),
+];
+
+const TIERS: [(&str, StorageTier); 3] = [
+    ("standard", StorageTier::Standard),
+    ("cold", StorageTier::Cold),
+    ("archive", StorageTier::Archive),
 ];
 
 /// The names that a schedule may refer to.
@@ -47,6 +54,7 @@ pub(super) fn read(
     let full = full(&section, kind);
     let scopes = scopes(&section, known.scopes);
     let location = location(&section, known.locations);
+    let tier = tier(&section, kind);
     let retention = keep::of_schedule(&section);
     let lock = times::lock(&section);
     refuse_lock(&section, location.as_ref(), known);
@@ -67,6 +75,7 @@ pub(super) fn read(
         full: full?,
         scopes: scopes?,
         location: location?,
+        tier: tier?,
         retention: retention?,
         lock: lock?,
         alerts,
@@ -306,6 +315,23 @@ fn full(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Option<Rhythm>>
     let rhythm = text.value.parse::<Rhythm>();
     let rhythm = rhythm.inspect_err(|why| text.problem(section.reader, why.as_str()));
     rhythm.ok().map(Some)
+}
+
+/// What is archived is read for hours before it can be built on, so it builds on nothing itself.
+fn tier(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<StorageTier> {
+    if !section.has("storage") {
+        return Some(StorageTier::Standard);
+    }
+    let tier = word(section, "storage", &TIERS)?;
+    if tier == StorageTier::Archive && kind.is_some_and(|kind| kind != Kind::Full) {
+        section.refuse(
+            "storage",
+            "is \"archive\", which only goes with kind = \"full\": nothing can build on what has to \
+             be thawed for hours; take \"cold\"",
+        );
+        return None;
+    }
+    Some(tier)
 }
 
 fn scopes(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Vec<ScopeName>> {

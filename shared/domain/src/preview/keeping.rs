@@ -346,6 +346,7 @@ impl<'p> Play<'p> {
             base: None,
             run: RunId::scheduled(&schedule.name, slot, self.scope),
             schedule: Some(schedule.name.clone()),
+            tier: schedule.tier,
             taken_at: slot,
             tables: 0,
             rows: 0,

@@ -74,7 +74,12 @@ async fn prepared(
     let stays = survey.kept(at);
     let stays = stays.filter_map(|record| survey.remaining.get(&record.id));
     let remaining = stays.max().copied().unwrap_or_default();
-    let terms = Terms::new(now, location.prices, remaining, ABANDONED_AFTER);
+    let mut terms = Terms::new(now, location.prices, remaining, ABANDONED_AFTER);
+    // A rewritten pack would mix what may be archived with what is to stay readable, and both would pay
+    // for the least time of the class that the old one lies in.
+    if !survey.kept(at).all(|record| record.tier.is_standard()) {
+        terms.needed_percent_min = 0;
+    }
     let ids = |record: &SnapshotRecord| record.id;
     let dropped: BTreeSet<SnapshotId> = survey.going(at).map(ids).collect();
     let expected: BTreeSet<SnapshotId> = survey.kept(at).map(ids).collect();

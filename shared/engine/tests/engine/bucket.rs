@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use logisedge_domain::Instant;
+use logisedge_domain::storage::StorageTier;
 use logisedge_runtime::Aws;
 use logisedge_storage::ObjectStore;
 
@@ -100,6 +101,33 @@ impl Bucket {
             store: self.store.clone(),
             ..World::with(more).await
         }
+    }
+
+    /// Does what the template's lifecycle rules do some day, and says to what: the emulator has no
+    /// midnight.
+    pub(crate) async fn transition(&self, tier: StorageTier, class: &str) -> Vec<String> {
+        let tag = format!("<Value>{}</Value>", tier.as_str());
+        let listed = self.store.list("").await.unwrap();
+        let keys = listed.into_iter().map(|meta| meta.key);
+        let tagged = |key: &String| {
+            let line = format!("GET /{}/{key}?tagging", self.name);
+            ask(&line, "", "").contains(&tag)
+        };
+        let keys: Vec<String> = keys.filter(tagged).collect();
+        for key in &keys {
+            self.archive(key, class);
+        }
+        keys
+    }
+
+    /// Moves an object into a storage class.
+    pub(crate) fn archive(&self, key: &str, class: &str) {
+        let headers = format!(
+            "x-amz-copy-source: /{name}/{key}\r\nx-amz-storage-class: {class}\r\n",
+            name = self.name
+        );
+        let answer = ask(&format!("PUT /{}/{key}", self.name), &headers, "");
+        assert!(answer.starts_with("HTTP/1.1 20"), "{key}: {answer}");
     }
 
     /// Deletes the bytes of a deleted object for good, as the lifecycle does after the grace days.

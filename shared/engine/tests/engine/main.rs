@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alerting;
+mod archived;
 mod attempts;
 mod bucket;
 mod capacity;

@@ -59,6 +59,9 @@ pub struct CheckReport {
     pub packs: u64,
     /// Blobs in them that are good.
     pub blobs: u64,
+    /// Packs of content that lie in archived storage classes and were not thawed. They were not read,
+    /// only their length was compared.
+    pub packs_archived: u64,
     /// Bytes of packs read.
     pub bytes_read: u64,
     /// The snapshot itself, where it can be read.
@@ -141,6 +144,7 @@ async fn check_listed(
     Ok(CheckReport {
         findings: findings.sorted(),
         packs: packs.packs_done(),
+        packs_archived: packs.packs_archived(),
         blobs: packs.blobs(),
         bytes_read: packs.bytes_read(),
         snapshot,

@@ -22,6 +22,8 @@ const KINDS: [BlobKind; 2] = [BlobKind::Data, BlobKind::Tree];
 struct Pack {
     /// Bytes of it as it lies there; none: it is not there.
     stored: Option<u64>,
+    /// Its storage class where that is not the ordinary one.
+    class: Option<String>,
     /// Bytes that it should have, as its blobs add up.
     promised: u64,
     blobs: u64,
@@ -75,7 +77,10 @@ impl Choice {
         let mut unindexed = Vec::new();
         for (id, meta) in listed {
             match ids.binary_search(id) {
-                Ok(number) => packs[number].stored = Some(meta.bytes),
+                Ok(number) => {
+                    packs[number].stored = Some(meta.bytes);
+                    packs[number].class.clone_from(&meta.class);
+                }
                 Err(_) => unindexed.push(of_no_index(*id, meta, terms)),
             }
         }
@@ -169,7 +174,16 @@ impl Choice {
                         pack.blobs_needed,
                         pack.percent_needed()
                     );
-                    if pack.percent_needed() < u64::from(terms.needed_percent_min) {
+                    let is_little = pack.percent_needed() < u64::from(terms.needed_percent_min);
+                    let share = match &pack.class {
+                        // Reading it costs, it is charged for its least time anyway, and what is written
+                        // anew costs more to keep.
+                        Some(class) if is_little => {
+                            format!("{share}; it lies in {class}, which is never rewritten")
+                        }
+                        _ => share,
+                    };
+                    if is_little && pack.class.is_none() {
                         let saving = terms.prices.weigh(
                             pack.promised,
                             pack.needed,

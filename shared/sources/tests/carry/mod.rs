@@ -15,6 +15,7 @@ use logisedge_domain::manifest::{
 };
 use logisedge_domain::scope::Selection;
 use logisedge_domain::snapshot::Kind;
+use logisedge_domain::storage::StorageTier;
 use logisedge_sources::{RestoreFile, RowHasher, Source, SourceError, Target, add};
 use tokio::sync::mpsc;
 
@@ -143,6 +144,7 @@ pub async fn take_on(
         kind: Kind::Full,
         kind_reason: None,
         base: None,
+        tier: StorageTier::Standard,
         taken_at: facts.taken_at,
         source: SourceFacts {
             name: "erp".parse::<SourceName>().unwrap(),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod abandoned;
+mod archived;
 mod events;
 mod keeping;
 mod kill;

@@ -118,8 +118,10 @@ fn who_holds_and_brings_back_cannot_truly_delete() {
         s3,
         BTreeSet::from([
             "s3:GetObjectVersion",
+            "s3:GetObjectVersionTagging",
             "s3:ListBucketVersions",
-            "s3:PutObject"
+            "s3:PutObject",
+            "s3:PutObjectTagging"
         ])
     );
 }
@@ -214,7 +216,8 @@ fn each_function_reaches_the_backups_as_far_as_it_must() {
             "s3:GetObjectRetention",
             "s3:ListBucket",
             "s3:PutObject",
-            "s3:PutObjectRetention"
+            "s3:PutObjectRetention",
+            "s3:PutObjectTagging"
         ]
     );
     assert_eq!(reach("VerifyRole"), ["s3:GetObject", "s3:ListBucket"]);
@@ -325,6 +328,7 @@ fn no_function_administers_what_it_uses() {
                 "s3:PutObject",
                 // Which without s3:BypassGovernanceRetention only makes a lock longer.
                 "s3:PutObjectRetention",
+                "s3:PutObjectTagging",
                 "sqs:DeleteMessage",
             ];
             assert!(

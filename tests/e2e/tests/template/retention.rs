@@ -1,5 +1,7 @@
 //! What stays: nothing current expires by itself, and deleting the stack deletes no backup.
 
+use logisedge_domain::prices::StorageClass;
+use logisedge_domain::storage::StorageTier;
 use serde_json::{Value, json};
 
 use crate::template;
@@ -10,20 +12,98 @@ fn lifecycle(template: &Value) -> Vec<Value> {
     rules.expect("lifecycle rules").clone()
 }
 
+/// An object of a chain, as it is written: what it is, and its tag, if it has one.
+type Object = (&'static str, Option<(&'static str, &'static str)>);
+
+/// Every kind of object that a chain has (`shared/repository/FORMAT.md`). Only packs of rows are tagged.
+fn layout() -> Vec<Object> {
+    let mut objects: Vec<Object> = ["config", "key", "index file", "snapshot", "hold", "lock"]
+        .into_iter()
+        .chain(["pack of trees", "pack of small files"])
+        .map(|object| (object, None))
+        .collect();
+    for tier in [
+        StorageTier::Standard,
+        StorageTier::Cold,
+        StorageTier::Archive,
+    ] {
+        let tag = (!tier.is_standard()).then_some((StorageTier::TAG, tier.as_str()));
+        objects.push(("pack of rows", tag));
+    }
+    objects
+}
+
+/// Whether a rule is about an object. A rule without a filter is about all of the bucket.
+fn is_about(rule: &Value, (_, tag): &Object) -> bool {
+    assert!(
+        rule["Prefix"].is_null(),
+        "what lies under it is to be modelled here"
+    );
+    let filters = rule["TagFilters"].as_array();
+    filters.into_iter().flatten().all(|filter| {
+        tag.is_some_and(|(key, value)| filter["Key"] == key && filter["Value"] == value)
+    })
+}
+
 #[test]
-fn no_lifecycle_rule_touches_a_current_object() {
-    // Whatever removes or moves current objects. ExpiredObjectDeleteMarker only removes a delete
-    // marker that has no version left below it.
-    let forbidden = [
-        "ExpirationInDays",
-        "ExpirationDate",
-        "Transition",
+fn no_lifecycle_rule_can_expire_what_a_kept_snapshot_needs() {
+    // A kept snapshot needs current objects alone: prune leaves them, so they have no marker above them.
+    // What is left are rules about old versions, markers without a version, and unfinished uploads.
+    let known = [
+        "Id",
+        "Status",
+        "TagFilters",
         "Transitions",
-        "Expiration",
+        "NoncurrentVersionExpiration",
+        "ExpiredObjectDeleteMarker",
+        "AbortIncompleteMultipartUpload",
     ];
     for rule in lifecycle(&template()) {
-        for property in forbidden {
-            assert!(rule[property].is_null(), "{} has {property}", rule["Id"]);
+        for (property, _) in rule.as_object().expect("a rule") {
+            assert!(
+                known.contains(&property.as_str()),
+                "{} has {property}",
+                rule["Id"]
+            );
+        }
+    }
+}
+
+#[test]
+fn only_packs_of_rows_of_tagged_schedules_change_their_class() {
+    let rules = lifecycle(&template());
+    for object in layout() {
+        let moved: Vec<&Value> = rules
+            .iter()
+            .filter(|rule| !rule["Transitions"].is_null() && is_about(rule, &object))
+            .map(|rule| &rule["Transitions"])
+            .collect();
+        let (class, days) = match object.1 {
+            None => {
+                assert!(moved.is_empty(), "{}: {moved:?}", object.0);
+                continue;
+            }
+            Some((_, "cold")) => ("ColdClass", "ColdAfterDays"),
+            Some(_) => ("ArchiveClass", "ArchiveAfterDays"),
+        };
+        let expected = json!([{
+            "StorageClass": { "Ref": class },
+            "TransitionInDays": { "Ref": days },
+        }]);
+        assert_eq!(moved, [&expected], "{object:?}");
+    }
+}
+
+#[test]
+fn the_classes_are_those_that_can_be_read_at_once_and_those_that_cannot() {
+    let template = template();
+    for (parameter, archived) in [("ColdClass", false), ("ArchiveClass", true)] {
+        let allowed = template["Parameters"][parameter]["AllowedValues"].clone();
+        let allowed = allowed.as_array().cloned().expect("allowed values");
+        assert!(!allowed.is_empty());
+        for name in allowed {
+            let class = StorageClass::named(name.as_str().expect("a name"));
+            assert_eq!(class.map(|class| class.archived), Some(archived), "{name}");
         }
     }
 }

@@ -6,6 +6,7 @@ use logisedge_domain::id::{RunId, SnapshotId};
 use logisedge_domain::retry::Retry;
 use logisedge_domain::run::{RunProgress, RunState, RunStats};
 use logisedge_domain::snapshot::{Kind, SnapshotRecord, Trust};
+use logisedge_domain::storage::StorageTier;
 use logisedge_engine::attempt::{Attempted, Began, LEASE, begin, give_up, succeed};
 use logisedge_engine::{EngineError, EngineErrorKind};
 
@@ -157,6 +158,7 @@ impl Year {
             base: None,
             run: run.id.clone(),
             schedule: run.cause.schedule().cloned(),
+            tier: StorageTier::Standard,
             taken_at: self.now,
             tables: 1,
             rows: 1,

@@ -12,7 +12,7 @@ use logisedge_domain::retry::Retry;
 use logisedge_domain::snapshot::{Hold, SnapshotRecord};
 use logisedge_repository::undelete::{Past, Undeletion};
 use logisedge_repository::{Options, RepositoryError, RepositoryErrorKind};
-use logisedge_storage::Prefixed;
+use logisedge_storage::{Counting, Prefixed};
 use serde::Serialize;
 
 use crate::backup::record_of;
@@ -219,6 +219,11 @@ async fn bring_back(
     hold: &Hold,
 ) -> Result<(SnapshotRecord, Undeletion), EngineError> {
     let id = deleted.record.id;
+    let counting = Arc::new(Counting::new(location.store.clone()));
+    let location = &Location {
+        store: counting.clone(),
+        ..location.clone()
+    };
     // Once more, under the lease: no prune has changed anything since.
     let past = open(location, &deleted.record.chain).await?;
     let plan = planned(&past, id).await?;
@@ -233,6 +238,11 @@ async fn bring_back(
     };
     if !catalog.put_undeleted(&record, Utc::now()).await? {
         catalog.hold_snapshot(&record.scope, &id, hold).await?;
+    }
+    let bytes = plan.bytes + counting.bytes_put();
+    let counted = catalog.add_usage(&record.location, &record.scope, bytes);
+    if let Err(error) = counted.await {
+        tracing::warn!(%error, location = %record.location, "the next listing will count what came back");
     }
     Ok((record, plan))
 }

@@ -21,6 +21,8 @@ const SCOPE: &str = "items";
 const ARCHIVE: &str = "storage = \"archive\"\nkeep = { last = 1 }";
 
 async fn take(world: &World, kind: Kind) -> SnapshotRecord {
+    // A chain's name tells the second.
+    tokio::time::sleep(std::time::Duration::from_millis(1010)).await;
     let run = world.request_kind(SCOPE, Some(kind)).await;
     match world.attempt(&run).await {
         Attempted::Succeeded(taken) => taken.record,

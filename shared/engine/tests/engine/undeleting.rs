@@ -113,6 +113,13 @@ async fn a_chain_that_was_removed_whole_comes_back() {
 
     let back = back(&world, &found[0]).await;
     assert_eq!(back.undeletion, shown);
+    // What came back is counted, to the byte.
+    let held = bucket.store.list("").await.unwrap();
+    let usage = world.catalog.usage(&"main".parse().unwrap()).await.unwrap();
+    assert_eq!(
+        usage.bytes(),
+        held.iter().map(|object| object.bytes).sum::<u64>()
+    );
     assert!(back.verification.is_good() && back.verification.findings.is_empty());
     // All but its index files, which are one that was written anew, and its hold.
     let is_old = |key: &&str| !key.contains("/index/") && !key.contains("/holds/");

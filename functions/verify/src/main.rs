@@ -43,6 +43,12 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         // Pruned since, or the scope has none yet: nothing to read back.
         return Ok(json!({ "nothing": "there is no such snapshot" }));
     };
+    let now = Utc::now();
+    if wanted.is_none() && !record.is_read_daily(now) {
+        return Ok(
+            json!({ "nothing": "its rows are dear to read, and were read within the month" }),
+        );
+    }
     if just_committed && record.verified_at.is_some() {
         return Ok(json!({ "nothing": "a repeated event: the snapshot is verified already" }));
     }
@@ -55,7 +61,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
     let (store, password) = function.aws.open_location(&location).await?;
 
     let holder = &invocation.request_id;
-    let until = Utc::now() + invocation.time_left;
+    let until = now + invocation.time_left;
     if !catalog
         .hold_in_use(&scope, &record.id, holder, until)
         .await?

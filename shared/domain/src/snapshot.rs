@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
@@ -170,4 +171,43 @@ pub struct SnapshotRecord {
     /// its chain's lock was renewed. None: it was not locked, or only the location knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<Instant>,
+}
+
+/// How often what is good and not in the ordinary storage class is read back again: there each reading
+/// costs as much as keeping it for months.
+const READ_AGAIN_AFTER: TimeDelta = TimeDelta::days(30);
+
+impl SnapshotRecord {
+    /// Whether the daily verification reads it back: always, but for what is good and lies, or will lie,
+    /// where reading is dear. That is read every 30 days.
+    pub fn is_read_daily(&self, now: Instant) -> bool {
+        let read = self.verified_at.filter(|_| self.trust == Trust::Verified);
+        self.tier.is_standard() || read.is_none_or(|at| now - at >= READ_AGAIN_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::snapshot;
+
+    #[test]
+    fn what_is_dear_to_read_is_read_once_a_month_while_it_is_good() {
+        let standard = snapshot(1);
+        let now = standard.taken_at + TimeDelta::days(1);
+        assert!(standard.is_read_daily(now));
+        let cold = SnapshotRecord {
+            tier: StorageTier::Cold,
+            ..standard
+        };
+        assert!(!cold.is_read_daily(now));
+        assert!(cold.is_read_daily(now + TimeDelta::days(30)));
+        for trust in [Trust::Damaged, Trust::Unverified] {
+            let doubtful = SnapshotRecord {
+                trust,
+                ..cold.clone()
+            };
+            assert!(doubtful.is_read_daily(now), "{trust:?}");
+        }
+    }
 }

@@ -47,57 +47,73 @@ impl StorageClass {
         CLASSES.iter().find(|class| class.name == name)
     }
 
+    /// Whether what lies in the class that S3's API calls so has to be thawed before it can be read.
+    /// None is the store's ordinary one.
+    pub fn is_archived(name: Option<&str>) -> bool {
+        let class = name.and_then(Self::named);
+        class.is_some_and(|class| class.archived)
+    }
+
     /// USD for a byte kept for a day.
     pub fn byte_day(&self) -> f64 {
         self.gigabyte_month / MONTH_DAYS / GIGABYTE
     }
 }
 
+/// Where everything is written.
+pub const STANDARD: StorageClass = StorageClass {
+    name: "STANDARD",
+    gigabyte_month: 0.023,
+    thousand_puts: 0.005,
+    thousand_gets: 0.0004,
+    gigabyte_read: 0.0,
+    days_min: 0,
+    archived: false,
+};
+
+/// Rarely read, at once.
+pub const STANDARD_IA: StorageClass = StorageClass {
+    name: "STANDARD_IA",
+    gigabyte_month: 0.0125,
+    thousand_puts: 0.01,
+    thousand_gets: 0.001,
+    gigabyte_read: 0.01,
+    days_min: 30,
+    archived: false,
+};
+
+/// Archived by its name, and read at once.
+pub const GLACIER_IR: StorageClass = StorageClass {
+    name: "GLACIER_IR",
+    gigabyte_month: 0.004,
+    thousand_puts: 0.02,
+    thousand_gets: 0.01,
+    gigabyte_read: 0.03,
+    days_min: 90,
+    archived: false,
+};
+
+/// Archived, thawed within hours.
+pub const GLACIER: StorageClass = StorageClass {
+    name: "GLACIER",
+    gigabyte_month: 0.0036,
+    thousand_puts: 0.03,
+    thousand_gets: 0.0504,
+    gigabyte_read: 0.01,
+    days_min: 90,
+    archived: true,
+};
+
+/// Archived, thawed within half a day or two.
+pub const DEEP_ARCHIVE: StorageClass = StorageClass {
+    name: "DEEP_ARCHIVE",
+    gigabyte_month: 0.00099,
+    thousand_puts: 0.05,
+    thousand_gets: 0.1004,
+    gigabyte_read: 0.02,
+    days_min: 180,
+    archived: true,
+};
+
 /// The classes, STANDARD first. Reads of the archived ones are at the standard retrieval speed.
-pub static CLASSES: [StorageClass; 5] = [
-    StorageClass {
-        name: "STANDARD",
-        gigabyte_month: 0.023,
-        thousand_puts: 0.005,
-        thousand_gets: 0.0004,
-        gigabyte_read: 0.0,
-        days_min: 0,
-        archived: false,
-    },
-    StorageClass {
-        name: "STANDARD_IA",
-        gigabyte_month: 0.0125,
-        thousand_puts: 0.01,
-        thousand_gets: 0.001,
-        gigabyte_read: 0.01,
-        days_min: 30,
-        archived: false,
-    },
-    StorageClass {
-        name: "GLACIER_IR",
-        gigabyte_month: 0.004,
-        thousand_puts: 0.02,
-        thousand_gets: 0.01,
-        gigabyte_read: 0.03,
-        days_min: 90,
-        archived: false,
-    },
-    StorageClass {
-        name: "GLACIER",
-        gigabyte_month: 0.0036,
-        thousand_puts: 0.03,
-        thousand_gets: 0.0504,
-        gigabyte_read: 0.01,
-        days_min: 90,
-        archived: true,
-    },
-    StorageClass {
-        name: "DEEP_ARCHIVE",
-        gigabyte_month: 0.00099,
-        thousand_puts: 0.05,
-        thousand_gets: 0.1004,
-        gigabyte_read: 0.02,
-        days_min: 180,
-        archived: true,
-    },
-];
+pub static CLASSES: [StorageClass; 5] = [STANDARD, STANDARD_IA, GLACIER_IR, GLACIER, DEEP_ARCHIVE];

@@ -145,8 +145,9 @@ impl Opened {
             ));
         }
         // Before anything is removed: what was there may be better than what cannot be read.
-        self.reader.check_packs(self.files.values()).await?;
-        let frozen = self.frozen().await?;
+        let stored = self.reader.stored_packs().await?;
+        self.reader.check_packs(self.files.values(), &stored)?;
+        let frozen = self.frozen_of(&stored).await?;
         if !frozen.is_empty() {
             return Err(frozen.refusal());
         }

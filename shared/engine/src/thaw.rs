@@ -7,6 +7,7 @@ use std::time::Duration;
 use logisedge_domain::format;
 use logisedge_domain::prices::PRICES_AS_OF;
 use logisedge_domain::storage::ThawSpeed;
+use logisedge_repository::StoredPacks;
 use logisedge_repository::archive::ArchivedPack;
 use serde::Serialize;
 
@@ -157,7 +158,12 @@ impl Opened {
     /// What of the snapshot cannot be read as things are. Costs a listing, and a request for each pack
     /// that lies in an archived class.
     pub async fn frozen(&self) -> Result<Frozen, EngineError> {
-        let packs = self.reader().archived_packs(self.files()).await?;
+        self.frozen_of(&self.reader().stored_packs().await?).await
+    }
+
+    /// The same from a listing that was just made.
+    pub(crate) async fn frozen_of(&self, stored: &StoredPacks) -> Result<Frozen, EngineError> {
+        let packs = self.reader().archived_packs(self.files(), stored).await?;
         Ok(Frozen { packs })
     }
 

@@ -3,17 +3,17 @@
 //! Only packs of rows are sent there ([`crate::Options::tier`]). A rule of the bucket's own may archive
 //! other objects too; those are read, and fail, as any others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt};
-use logisedge_domain::prices::StorageClass;
 use logisedge_domain::storage::ThawSpeed;
 use logisedge_storage::{ObjectMeta, Readiness};
 
 use crate::error::RepositoryError;
 use crate::id::PackId;
 use crate::index::BlobKind;
-use crate::layout::{self, ObjectName};
+use crate::layout;
+use crate::presence::StoredPacks;
 use crate::reader::{FileNode, Reader};
 
 /// Objects that are asked for at the same time.
@@ -32,46 +32,30 @@ pub struct ArchivedPack {
     pub thawing: bool,
 }
 
-/// The class of an object where that is an archived one.
-pub(crate) fn archived_class(meta: &ObjectMeta) -> Option<&str> {
-    let class = meta.class.as_deref()?;
-    StorageClass::named(class)?.archived.then_some(class)
-}
-
 impl Reader {
-    /// The packs that these files need and that cannot be read now, sorted. Costs a listing, and a
-    /// request for each pack of an archived class.
+    /// The packs that these files need and that cannot be read now, sorted. Costs a request for each
+    /// pack of an archived class.
     pub async fn archived_packs(
         &self,
         files: impl IntoIterator<Item = &FileNode>,
+        stored: &StoredPacks,
     ) -> Result<Vec<ArchivedPack>, RepositoryError> {
         let store = self.repository().store();
-        let listed = store.list(layout::DATA).await?;
-        let archived: BTreeMap<PackId, ObjectMeta> = listed
-            .into_iter()
-            .filter(|meta| archived_class(meta).is_some())
-            .filter_map(|meta| match ObjectName::of(&meta.key) {
-                ObjectName::Pack(id) => Some((id, meta)),
-                _ => None,
-            })
-            .collect();
-        if archived.is_empty() {
+        if !stored.values().any(ObjectMeta::is_archived) {
             return Ok(Vec::new());
         }
+        let is_archived = |pack: &PackId| stored.get(pack).is_some_and(ObjectMeta::is_archived);
         let mut needed = BTreeSet::new();
         for id in files.into_iter().flat_map(|file| &file.content) {
             let mut copies = self.index().copies(BlobKind::Data, id);
             let first = copies.next().map(|copy| copy.pack);
-            let frozen = |pack: &PackId| archived.contains_key(pack);
-            if let Some(pack) = first.filter(frozen)
-                && copies.all(|copy| frozen(&copy.pack))
+            if let Some(pack) = first.filter(is_archived)
+                && copies.all(|copy| is_archived(&copy.pack))
             {
                 needed.insert(pack);
             }
         }
-        let needed = needed
-            .iter()
-            .filter_map(|id| Some((*id, archived.get(id)?)));
+        let needed = needed.iter().filter_map(|id| Some((*id, stored.get(id)?)));
         let mut packs: Vec<ArchivedPack> = futures_util::stream::iter(needed)
             .map(async |(id, meta)| {
                 let readiness = store.readiness(&meta.key).await?;

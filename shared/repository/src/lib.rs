@@ -51,7 +51,7 @@ pub use index::{BlobKind, Index, Location};
 pub use keyfile::{KeyCost, Password};
 pub use logisedge_domain::id::SnapshotId;
 pub use options::Options;
-pub use presence::Presence;
+pub use presence::{Presence, StoredPacks};
 pub use reader::{FileNode, Reader};
 pub use repository::Repository;
 pub use snapshot::{Snapshot, Summary};

@@ -1,6 +1,5 @@
 //! Reading files back: in order, ahead of their consumer, every blob checked.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -11,9 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::blobs::KnownBlobs;
 use crate::error::{RepositoryError, RepositoryErrorKind};
-use crate::id::{BlobId, PackId};
+use crate::id::BlobId;
 use crate::index::{BlobKind, Index, Location};
-use crate::layout::{self, ObjectName};
+use crate::layout;
 use crate::repository::{Repository, missing};
 use crate::snapshot::Snapshot;
 use crate::tree::Tree;
@@ -110,49 +109,6 @@ impl Reader {
     pub fn with_memory(mut self, bytes: u64) -> Self {
         self.memory_bytes = bytes;
         self
-    }
-
-    /// Fails where a blob that these files need has no copy in a pack that is there and long enough.
-    /// Reads no pack: it costs a listing, one request a thousand packs on S3.
-    pub async fn check_packs(
-        &self,
-        files: impl IntoIterator<Item = &FileNode>,
-    ) -> Result<(), RepositoryError> {
-        let listed = self.repository.store().list(layout::DATA).await?;
-        let stored: HashMap<PackId, u64> = listed
-            .into_iter()
-            .filter_map(|meta| match ObjectName::of(&meta.key) {
-                ObjectName::Pack(id) => Some((id, meta.bytes)),
-                _ => None,
-            })
-            .collect();
-        let (mut needed, mut lacking) = (BTreeSet::new(), BTreeSet::new());
-        for id in files.into_iter().flat_map(|file| &file.content) {
-            let first = self.locate(BlobKind::Data, id)?;
-            let mut copies = self.index.copies(BlobKind::Data, id);
-            let is_there = |copy: Location| {
-                stored
-                    .get(&copy.pack)
-                    .is_some_and(|bytes| *bytes > copy.end())
-            };
-            let good = copies.find(|copy| is_there(*copy));
-            needed.insert(good.unwrap_or(first).pack);
-            if good.is_none() {
-                lacking.insert(first.pack);
-            }
-        }
-        let Some(first) = lacking.first() else {
-            return Ok(());
-        };
-        Err(RepositoryError::damaged(
-            FindingKind::Missing,
-            layout::pack(first),
-            format!(
-                "it is not there or too short, as {} of the {} packs that are needed",
-                lacking.len(),
-                needed.len()
-            ),
-        ))
     }
 
     /// Every regular file of a snapshot by its absolute path, sorted by it. Other kinds of
@@ -335,7 +291,7 @@ impl Reader {
         last.map_or_else(|| Ok(Bytes::new()), Err)
     }
 
-    fn locate(&self, kind: BlobKind, id: &BlobId) -> Result<Location, RepositoryError> {
+    pub(crate) fn locate(&self, kind: BlobKind, id: &BlobId) -> Result<Location, RepositoryError> {
         self.index.locate(kind, id).ok_or_else(|| {
             RepositoryError::damaged(
                 FindingKind::BlobMissing,

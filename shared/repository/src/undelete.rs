@@ -13,7 +13,6 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt};
 use logisedge_domain::Instant;
 use logisedge_domain::id::SnapshotId;
-use logisedge_domain::prices::StorageClass;
 use logisedge_storage::{DeletedObject, ObjectStore, StorageErrorKind, Undeleted};
 use serde::Serialize;
 
@@ -88,14 +87,7 @@ impl Past {
     ) -> Result<Self, RepositoryError> {
         let store = Arc::new(Undeleted::of(store).await?);
         let repository = Repository::open(store.clone(), password, options).await?;
-        let listed = store.list(layout::DATA).await?;
-        let there: BTreeSet<PackId> = listed
-            .iter()
-            .filter_map(|meta| match ObjectName::of(&meta.key) {
-                ObjectName::Pack(id) => Some(id),
-                _ => None,
-            })
-            .collect();
+        let stored = repository.stored_packs().await?;
         let mut parts = repository.index_parts().await?;
         let is_deleted = |key: String| store.deleted().contains_key(&key);
         let present = parts
@@ -103,10 +95,10 @@ impl Past {
             .filter(|part| !is_deleted(layout::index(&part.id)));
         let found = present
             .flat_map(|part| part.packs.iter().copied())
-            .filter(|pack| there.contains(pack) && !is_deleted(layout::pack(pack)))
+            .filter(|pack| stored.contains_key(pack) && !is_deleted(layout::pack(pack)))
             .collect();
         for part in &mut parts {
-            part.retain(|pack| there.contains(pack));
+            part.retain(|pack| stored.contains_key(pack));
         }
         let index = off_runtime(move || Ok(Index::of_all_parts(parts))).await?;
         Ok(Self {
@@ -179,9 +171,8 @@ impl Past {
             .filter_map(|id| deleted.get(&layout::pack(id)));
         let objects: Vec<DeletedObject> = of_repository.chain(packs).cloned().collect();
         let snapshot_object = deleted.get(&layout::snapshot(&id)).cloned();
-        let archived = |class: &str| StorageClass::named(class).is_some_and(|class| class.archived);
         let mut needed = objects.iter().chain(&snapshot_object);
-        if let Some(object) = needed.find(|object| object.class.as_deref().is_some_and(archived)) {
+        if let Some(object) = needed.find(|object| object.is_archived()) {
             return Err(RepositoryError::new(
                 RepositoryErrorKind::Storage(StorageErrorKind::Archived),
                 "bring back",

@@ -132,9 +132,8 @@ async fn content_with_two_copies_is_read_from_the_good_one() {
             .map(|index| world.repository.reader(index))
             .unwrap();
         let found = reader.files(&snapshot).await.unwrap();
-        reader
-            .check_packs(found.iter().map(|(_, node)| node))
-            .await?;
+        let stored = reader.stored_packs().await?;
+        reader.check_packs(found.iter().map(|(_, node)| node), &stored)?;
         let read = reader
             .read_small(&snapshot, "/data/a.copy", 10_000_000)
             .await?;
@@ -175,7 +174,8 @@ async fn content_with_two_copies_is_read_from_the_good_one() {
         std::fs::remove_file(pack).unwrap();
     }
     let nodes = found.iter().map(|(_, node)| node);
-    let error = reader.check_packs(nodes).await.unwrap_err();
+    let stored = reader.stored_packs().await.unwrap();
+    let error = reader.check_packs(nodes, &stored).unwrap_err();
     assert!(
         error.to_string().contains("not there or too short"),
         "{error}"

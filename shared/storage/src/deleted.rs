@@ -8,8 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use logisedge_domain::Instant;
+use logisedge_domain::prices::StorageClass;
 
-use crate::s3::archive::is_archived;
 use crate::{ObjectMeta, ObjectStore, Put, Readiness, StorageError, StorageErrorKind};
 
 /// An object that was deleted and whose bytes the store still keeps.
@@ -28,6 +28,13 @@ pub struct DeletedObject {
     pub written_at: Instant,
     /// When it was deleted: from then on its grace days count.
     pub deleted_at: Instant,
+}
+
+impl DeletedObject {
+    /// Whether it lies in a class from which nothing is read before it was thawed.
+    pub fn is_archived(&self) -> bool {
+        StorageClass::is_archived(self.class.as_deref())
+    }
 }
 
 /// The error of a store that keeps nothing of what was deleted.
@@ -134,7 +141,7 @@ impl ObjectStore for Undeleted {
 
     async fn readiness(&self, key: &str) -> Result<Readiness, StorageError> {
         match self.deleted.get(key) {
-            Some(object) if is_archived(object.class.as_deref()) => Ok(Readiness::Archived),
+            Some(object) if object.is_archived() => Ok(Readiness::Archived),
             Some(_) => Ok(Readiness::Readable),
             None => self.inner.readiness(key).await,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
+use logisedge_domain::prices::StorageClass;
 use logisedge_domain::storage::{ObjectLock, StorageTier, ThawSpeed};
 
 use crate::deleted::no_versions;
@@ -37,6 +37,13 @@ pub struct ObjectMeta {
     pub modified_at: logisedge_domain::Instant,
     /// Its storage class as S3 names it. None: the store's ordinary one.
     pub class: Option<String>,
+}
+
+impl ObjectMeta {
+    /// Whether it lies in a class from which nothing is read before it was thawed.
+    pub fn is_archived(&self) -> bool {
+        StorageClass::is_archived(self.class.as_deref())
+    }
 }
 
 /// Whether an object can be read.

@@ -12,7 +12,6 @@ use logisedge_storage::{ObjectMeta, Readiness};
 use super::objects::Catalogue;
 use super::streamed::{Benches, Streams};
 use super::{CheckProgress, Findings, OnBlob, OnProgress, PACKS_AT_ONCE_MAX};
-use crate::archive::archived_class;
 use crate::error::RepositoryError;
 use crate::id::{BlobId, IdMap, PackId, sha256};
 use crate::index::{BlobKind, Index};
@@ -70,7 +69,7 @@ impl<'a> PackCheck<'a> {
             let ObjectName::Pack(id) = ObjectName::of(&meta.key) else {
                 return None;
             };
-            let archived = archived_class(meta).is_some();
+            let archived = meta.is_archived();
             let bytes = meta.bytes;
             Some((id, Listed { bytes, archived }))
         });

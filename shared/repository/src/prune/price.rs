@@ -2,7 +2,7 @@
 //! prices are those of [`logisedge_domain::prices`].
 
 use chrono::TimeDelta;
-use logisedge_domain::prices::{CLASSES, LAMBDA_GB_SECOND};
+use logisedge_domain::prices::{LAMBDA_GB_SECOND, STANDARD};
 use serde::Serialize;
 
 /// Memory of the function that rewrites, in GB, and the bytes that it reads a second: on the safe
@@ -28,11 +28,10 @@ pub struct Prices {
 impl Prices {
     /// Those of S3 Standard with a versioned bucket.
     pub fn s3(grace_days: u32) -> Self {
-        let standard = &CLASSES[0];
         Self {
-            byte_day_usd: standard.byte_day(),
-            put_usd: standard.thousand_puts / 1000.0,
-            get_usd: standard.thousand_gets / 1000.0,
+            byte_day_usd: STANDARD.byte_day(),
+            put_usd: STANDARD.thousand_puts / 1000.0,
+            get_usd: STANDARD.thousand_gets / 1000.0,
             byte_usd: LAMBDA_GB_SECOND * LAMBDA_GB / LAMBDA_BYTES_A_SECOND,
             grace_days,
         }

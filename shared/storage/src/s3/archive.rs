@@ -13,17 +13,11 @@ pub(super) fn class(named: Option<&str>) -> Option<String> {
     named.filter(|name| *name != "STANDARD").map(str::to_owned)
 }
 
-/// Whether what lies in a class cannot be read as it is.
-pub(crate) fn is_archived(class: Option<&str>) -> bool {
-    let class = class.and_then(StorageClass::named);
-    class.is_some_and(|class| class.archived)
-}
-
 /// What the header `x-amz-restore` of an archived object says:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>.
 fn readiness(class: Option<&str>, restore: Option<&str>) -> Readiness {
     match restore {
-        _ if !is_archived(class) => Readiness::Readable,
+        _ if !StorageClass::is_archived(class) => Readiness::Readable,
         Some(restore) if restore.contains("ongoing-request=\"true\"") => Readiness::Thawing,
         Some(restore) if restore.contains("ongoing-request=\"false\"") => Readiness::Readable,
         _ => Readiness::Archived,
@@ -32,16 +26,9 @@ fn readiness(class: Option<&str>, restore: Option<&str>) -> Readiness {
 
 impl S3Store {
     pub(super) async fn readiness_of(&self, key: &str) -> Result<Readiness, StorageError> {
-        let answer = self
-            .client
-            .head_object()
-            .bucket(&self.place.bucket)
-            .key(self.key("read", key)?)
-            .send()
-            .await
-            .map_err(|e| self.place.failed("read", key, e))?;
-        let class = answer.storage_class().map(|class| class.as_str());
-        Ok(readiness(class, answer.restore()))
+        let found = self.head_of(key).await?;
+        let class = found.storage_class().map(|class| class.as_str());
+        Ok(readiness(class, found.restore()))
     }
 
     pub(super) async fn ask_for_thaw(

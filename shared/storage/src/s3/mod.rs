@@ -1,6 +1,6 @@
 //! A bucket of S3, or of a store that speaks its protocol. One object is one PUT.
 
-pub(crate) mod archive;
+mod archive;
 mod failure;
 mod lock;
 mod versions;
@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
@@ -79,6 +81,26 @@ impl S3Store {
         }
     }
 
+    async fn head_of(&self, key: &str) -> Result<HeadObjectOutput, StorageError> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.place.bucket)
+            .key(self.key("read", key)?)
+            .send()
+            .await;
+        match answer {
+            Ok(found) => Ok(found),
+            Err(e) => {
+                let error = self.place.failed("read", key, e);
+                if error.kind == StorageErrorKind::NotFound && self.bucket_is_missing().await {
+                    return Err(self.place.bucket_missing("read", key));
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// A 404 without a body does not say whether the object or the bucket is what is missing.
     async fn bucket_is_missing(&self) -> bool {
         let answer = self
@@ -94,7 +116,7 @@ impl S3Store {
         &self,
         prefix: &str,
         delimiter: Option<&str>,
-        mut page: impl FnMut(aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output),
+        mut page: impl FnMut(ListObjectsV2Output),
     ) -> Result<(), StorageError> {
         let mut pages = self
             .client
@@ -210,28 +232,13 @@ impl ObjectStore for S3Store {
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StorageError> {
-        let answer = self
-            .client
-            .head_object()
-            .bucket(&self.place.bucket)
-            .key(self.key("read", key)?)
-            .send()
-            .await;
-        match answer {
-            Ok(found) => Ok(ObjectMeta {
-                key: key.to_owned(),
-                bytes: length(found.content_length()),
-                modified_at: instant(found.last_modified()),
-                class: archive::class(found.storage_class().map(|class| class.as_str())),
-            }),
-            Err(e) => {
-                let error = self.place.failed("read", key, e);
-                if error.kind == StorageErrorKind::NotFound && self.bucket_is_missing().await {
-                    return Err(self.place.bucket_missing("read", key));
-                }
-                Err(error)
-            }
-        }
+        let found = self.head_of(key).await?;
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            bytes: length(found.content_length()),
+            modified_at: instant(found.last_modified()),
+            class: archive::class(found.storage_class().map(|class| class.as_str())),
+        })
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {

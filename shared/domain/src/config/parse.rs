@@ -88,15 +88,11 @@ fn read(root: Section<'_, '_>) -> Config {
         }
     }
 
-    let lacks_lock =
-        |(_, location): &(&LocationName, &LocationConfig)| location.object_lock().is_none();
-    let unlockable = config.locations.iter().filter(lacks_lock);
-    let unlockable = unlockable.map(|(name, _)| name.clone()).collect();
     let known = schedules::Known {
         zone,
         scopes: &scope_names,
         locations: &location_names,
-        unlockable: &unlockable,
+        read_locations: &config.locations,
     };
     for (key, section) in root.named("schedules") {
         let schedule_name = name(root.reader, &key, |text| ScheduleName::new(text));

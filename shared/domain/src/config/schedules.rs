@@ -1,11 +1,12 @@
 //! `[schedules.<name>]`: when what is backed up, where to, kept how long, and who is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
+use super::LocationConfig;
 use super::alerts::read_topics;
 use super::keep;
 use super::problem::suggestion;
@@ -39,8 +40,8 @@ pub(super) struct Known<'n> {
     pub(super) zone: Tz,
     pub(super) scopes: &'n BTreeSet<String>,
     pub(super) locations: &'n BTreeSet<String>,
-    /// Those of them that are known to lack `object_lock`.
-    pub(super) unlockable: &'n BTreeSet<LocationName>,
+    /// Those of them that could be read.
+    pub(super) read_locations: &'n BTreeMap<LocationName, LocationConfig>,
 }
 
 pub(super) fn read(
@@ -57,7 +58,12 @@ pub(super) fn read(
     let tier = tier(&section, kind);
     let retention = keep::of_schedule(&section);
     let lock = times::lock(&section);
-    refuse_lock(&section, location.as_ref(), known);
+    let read_location = location
+        .as_ref()
+        .and_then(|name| known.read_locations.get_key_value(name));
+    if let Some((name, location)) = read_location {
+        refuse_what_it_lacks(&section, name, location, tier);
+    }
     let (alerts, topics) = alerts(&section);
     let enabled = section.boolean("enabled");
     let zone = own_zone.unwrap_or(known.zone);
@@ -377,14 +383,29 @@ fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Locat
     LocationName::new(text.value).ok()
 }
 
-/// A lock that nothing would keep is refused: whoever wrote it relies on it.
-fn refuse_lock(section: &Section<'_, '_>, location: Option<&LocationName>, known: &Known<'_>) {
-    if let Some(location) = location.filter(|name| known.unlockable.contains(*name)) {
+/// What a location would not do is refused: whoever wrote it relies on it.
+fn refuse_what_it_lacks(
+    section: &Section<'_, '_>,
+    name: &LocationName,
+    location: &LocationConfig,
+    tier: Option<StorageTier>,
+) {
+    if location.object_lock().is_none() {
         section.refuse(
             "lock",
             &format!(
-                "location \"{location}\" has no object_lock, so nothing would be locked: set it there (only \
+                "location \"{name}\" has no object_lock, so nothing would be locked: set it there (only \
                  S3 has it), or leave lock out"
+            ),
+        );
+    }
+    let is_folder = matches!(location, LocationConfig::Folder { .. });
+    if is_folder && tier.is_some_and(|tier| !tier.is_standard()) {
+        section.refuse(
+            "storage",
+            &format!(
+                "location \"{name}\" is a folder, where everything stays as it is written: name one in S3, or \
+                 leave storage out"
             ),
         );
     }

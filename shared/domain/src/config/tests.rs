@@ -11,7 +11,7 @@ use crate::chain::Rhythm;
 use crate::retention::Retention;
 use crate::scope::Selection;
 use crate::snapshot::Kind;
-use crate::storage::LockMode;
+use crate::storage::{LockMode, StorageTier};
 
 const EXAMPLE: &str = include_str!("example.toml");
 
@@ -332,6 +332,32 @@ fn locks() {
         let lock = format!("location = \"vault\"\nlock = \"{shortest}\"");
         parse(&locked("object_lock = \"compliance\"", &lock));
     }
+}
+
+#[test]
+fn storage_is_one_of_three_and_the_archive_is_for_fulls() {
+    let of = |schedule: &str| locked("", &format!("location = \"vault\"\n{schedule}"));
+    for (schedule, tier) in [
+        ("", StorageTier::Standard),
+        (
+            "storage = \"standard\"\nkind = \"differential\"",
+            StorageTier::Standard,
+        ),
+        (
+            "storage = \"cold\"\nkind = \"incremental\"",
+            StorageTier::Cold,
+        ),
+        ("storage = \"archive\"", StorageTier::Archive),
+    ] {
+        assert_eq!(parse(&of(schedule)).schedules[0].tier, tier, "{schedule}");
+    }
+    for kind in ["incremental", "differential"] {
+        let refused = problems(&of(&format!("storage = \"archive\"\nkind = \"{kind}\"")));
+        assert!(refused.ends_with(r#"schedules.s.storage: is "archive", which only goes with kind = "full": nothing can build on what has to be thawed for hours; take "cold""#), "{refused}");
+    }
+    assert_snapshot!(problems(&of("storage = \"glacier\"")), @r#"logisedge.toml:21:11: schedules.s.storage: "glacier" is not known; this version knows standard, cold, archive"#);
+    assert_snapshot!(problems(&schedule_with("storage = \"cold\"")), @r#"logisedge.toml:14:11: schedules.s.storage: location "main" is a folder, where everything stays as it is written: name one in S3, or leave storage out"#);
+    parse(&schedule_with("storage = \"standard\""));
 }
 
 #[test]

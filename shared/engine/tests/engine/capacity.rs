@@ -14,11 +14,11 @@ use crate::world::{World, config, scope};
 fn limited(bytes: u64) -> Config {
     let mut config = config("keep = { last = 1 }");
     for location in config.locations.values_mut() {
-        let logisedge_domain::config::LocationConfig::Folder {
+        let logisedge_domain::config::LocationConfig::S3 {
             capacity_bytes_max, ..
         } = location
         else {
-            panic!("not a folder");
+            panic!("not in S3");
         };
         *capacity_bytes_max = Some(bytes);
     }

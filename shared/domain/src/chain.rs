@@ -229,9 +229,10 @@ impl fmt::Display for WhyFull {
 
 /// Names the base for what is wanted, from the records alone.
 ///
-/// Only the scope's newest chain at the location is looked at, of those that are not to be archived. `records` may hold those of other scopes
-/// and locations, in any order; snapshots that are being deleted count as gone. `held` names the chains
-/// that an attempt without an end may still write to, and until when at the latest.
+/// Only the scope's newest chain at the location is looked at, of those that are not to be archived.
+/// `records` may hold those of other scopes and locations, in any order; snapshots that are being
+/// deleted count as gone. `held` names the chains that an attempt without an end may still write to,
+/// and until when at the latest.
 pub fn choose(
     wanted: &Wanted<'_>,
     records: &[SnapshotRecord],

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use chrono::{NaiveTime, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
-use crate::prices::{GIGABYTE, MONTH_DAYS, StorageClass};
+use crate::prices::{DEEP_ARCHIVE, GIGABYTE, GLACIER_IR, MONTH_DAYS, STANDARD, StorageClass};
 
 /// Where the rows that a schedule stores are to end up. The location moves them there by its own
 /// lifecycle rules, which go by the tag that their packs get when they are written; everything else of a
@@ -41,6 +42,61 @@ impl StorageTier {
     /// Whether it is where things stay anyway.
     pub fn is_standard(&self) -> bool {
         *self == Self::Standard
+    }
+}
+
+/// Where the rows of a tier go, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Transition {
+    /// The class that they go to.
+    pub class: StorageClass,
+    /// Days after which they do.
+    pub after_days: u32,
+}
+
+impl Transition {
+    /// When what is written at an instant goes: at the midnight (UTC) after its days, as S3 reckons it.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html>
+    pub fn at(&self, written: Instant) -> Instant {
+        let day = (written + TimeDelta::days(self.after_days.into())).date_naive();
+        let next = day.succ_opt().unwrap_or(day);
+        next.and_time(NaiveTime::MIN).and_utc()
+    }
+}
+
+/// The lifecycle rules of a stack that move rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Transitions {
+    /// Of [`StorageTier::Cold`].
+    pub cold: Transition,
+    /// Of [`StorageTier::Archive`].
+    pub archive: Transition,
+}
+
+impl Default for Transitions {
+    /// Those of a stack that was deployed with the template's own parameters.
+    fn default() -> Self {
+        Self {
+            cold: Transition {
+                class: GLACIER_IR,
+                after_days: 30,
+            },
+            archive: Transition {
+                class: DEEP_ARCHIVE,
+                after_days: 7,
+            },
+        }
+    }
+}
+
+impl Transitions {
+    /// Of a tier; none: its rows stay.
+    pub fn of(&self, tier: StorageTier) -> Option<&Transition> {
+        match tier {
+            StorageTier::Standard => None,
+            StorageTier::Cold => Some(&self.cold),
+            StorageTier::Archive => Some(&self.archive),
+        }
     }
 }
 
@@ -132,10 +188,9 @@ impl Thawing {
     /// archived.
     pub fn usd(&self, objects: u64, bytes: u64, days: u32) -> f64 {
         let gigabytes = bytes as f64 / GIGABYTE;
-        let copies = StorageClass::named("STANDARD").map_or(0.0, |class| class.gigabyte_month);
         objects as f64 / 1000.0 * self.thousand
             + gigabytes * self.gigabyte
-            + gigabytes * copies * f64::from(days) / MONTH_DAYS
+            + gigabytes * STANDARD.gigabyte_month * f64::from(days) / MONTH_DAYS
     }
 }
 

@@ -8,7 +8,9 @@
 use chrono::TimeDelta;
 
 use crate::Instant;
+use crate::prices::{STANDARD, StorageClass};
 use crate::snapshot::Kind;
+use crate::storage::{StorageTier, Transitions};
 
 /// What one snapshot stored.
 #[derive(Debug, Clone)]
@@ -16,6 +18,7 @@ pub(super) struct Piece {
     /// The chain, by number.
     pub(super) chain: usize,
     pub(super) kind: Kind,
+    pub(super) tier: StorageTier,
     pub(super) bytes: u64,
     pub(super) from: Instant,
     /// Whether the snapshot is still there.
@@ -28,6 +31,21 @@ impl Piece {
     /// Whether S3 holds the bytes at an instant, the grace days included.
     pub(super) fn is_held(&self, at: Instant, grace: TimeDelta) -> bool {
         self.from <= at && self.freed.is_none_or(|freed| at < freed + grace)
+    }
+
+    /// When they move to another class, and to which. What is deleted before does not: lifecycle rules
+    /// move what is current.
+    pub(super) fn moves(&self, transitions: &Transitions) -> Option<(Instant, StorageClass)> {
+        let transition = transitions.of(self.tier)?;
+        let moves = transition.at(self.from);
+        let is_current = self.freed.is_none_or(|freed| moves < freed);
+        is_current.then_some((moves, transition.class))
+    }
+
+    /// The class that they lie in at an instant.
+    pub(super) fn class(&self, transitions: &Transitions, at: Instant) -> StorageClass {
+        let moved = self.moves(transitions).filter(|(moves, _)| *moves <= at);
+        moved.map_or(STANDARD, |(_, class)| class)
     }
 
     /// Whether a snapshot needs the bytes at an instant.

@@ -1,14 +1,16 @@
 //! What stored bytes and requests cost.
 
+use std::collections::BTreeMap;
+
 use chrono::{Datelike, NaiveDate, NaiveTime, TimeDelta};
 use serde::Serialize;
 
 use super::chains::Piece;
 use super::keeping::Assumptions;
 use crate::Instant;
-use crate::prices::{CLASSES, GIGABYTE, StorageClass};
+use crate::prices::{CLASSES, GIGABYTE, STANDARD, StorageClass};
 
-/// One calendar month, or what of it lies inside the preview, in S3 STANDARD.
+/// One calendar month, or what of it lies inside the preview.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MonthCost {
     /// `2026-12`.
@@ -17,13 +19,17 @@ pub struct MonthCost {
     pub days: u32,
     /// Bytes held, the grace days' included, on average over those days.
     pub bytes_average: u64,
-    /// USD for them.
+    /// The same by the storage class that they lie in.
+    pub classes: BTreeMap<&'static str, u64>,
+    /// USD for them, and for the days that a class charges for what is deleted early.
     pub storage: f64,
     /// PUT requests of backups.
     pub puts: u64,
     /// GET requests of verification.
     pub gets: u64,
-    /// USD for both.
+    /// Packs that lifecycle rules move to another class.
+    pub transitions: u64,
+    /// USD for the three, and for the bytes that verification reads.
     pub requests: f64,
 }
 
@@ -41,14 +47,21 @@ pub struct ClassCost {
 /// Days of [`ClassCost`].
 const CLASS_DAYS: i64 = 30;
 
-/// A run, for the requests that it makes.
-#[derive(Debug, Clone, Copy)]
+/// A run or a verification, for the requests that it makes.
+#[derive(Debug, Clone)]
 pub(super) struct Work {
     pub(super) at: Instant,
     /// Bytes stored by it.
     pub(super) stored: u64,
-    /// Bytes of all blobs that its snapshot needs, which verification reads.
-    pub(super) read: u64,
+    /// All blobs that its snapshot needs, which verification reads.
+    pub(super) read: Vec<Part>,
+}
+
+/// Bytes that lie in one class when they are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) bytes: u64,
+    pub(super) class: StorageClass,
 }
 
 fn packs(bytes: u64, pack_bytes: u64) -> u64 {
@@ -63,13 +76,49 @@ fn puts(work: &Work, assumptions: &Assumptions) -> u64 {
     packs(work.stored, assumptions.pack_bytes) + OTHER_OBJECTS
 }
 
-/// Each snapshot is read back once when it is committed.
+/// GET requests of reading a snapshot back, which happens once when it is committed, and later by the
+/// daily rule. Of what is archived a verification reads nothing.
 fn gets(work: &Work, assumptions: &Assumptions) -> u64 {
-    packs(work.read, assumptions.pack_bytes) + OTHER_OBJECTS
+    let readable = work.read.iter().filter(|part| !part.class.archived);
+    let packs = readable.map(|part| packs(part.bytes, assumptions.pack_bytes));
+    packs.sum::<u64>() + OTHER_OBJECTS
+}
+
+/// USD for those requests, and for the bytes.
+fn reading(work: &Work, assumptions: &Assumptions) -> f64 {
+    let readable = work.read.iter().filter(|part| !part.class.archived);
+    let parts = readable.map(|part| {
+        let requests = packs(part.bytes, assumptions.pack_bytes) as f64;
+        requests / 1000.0 * part.class.thousand_gets
+            + part.bytes as f64 / GIGABYTE * part.class.gigabyte_read
+    });
+    parts.sum::<f64>() + OTHER_OBJECTS as f64 / 1000.0 * STANDARD.thousand_gets
 }
 
 fn midnight(date: NaiveDate) -> Instant {
     date.and_time(NaiveTime::MIN).and_utc()
+}
+
+/// What a piece costs in time: where it lies when, and until when that is charged.
+struct Stay<'p> {
+    piece: &'p Piece,
+    moves: Option<(Instant, StorageClass)>,
+    /// When S3 destroys the bytes.
+    gone: Option<Instant>,
+}
+
+impl Stay<'_> {
+    /// The class that is paid for at an instant, and whether the bytes are there at all.
+    fn class(&self, at: Instant) -> Option<(StorageClass, bool)> {
+        let is_there = self.piece.from <= at && self.gone.is_none_or(|gone| at < gone);
+        match self.moves {
+            Some((moves, class)) if moves <= at => {
+                let charged = moves + TimeDelta::days(class.days_min.into());
+                (is_there || at < charged).then_some((class, is_there))
+            }
+            _ => is_there.then_some((STANDARD, true)),
+        }
+    }
 }
 
 pub(super) fn months(
@@ -78,50 +127,70 @@ pub(super) fn months(
     daily: &[Work],
     assumptions: &Assumptions,
 ) -> Vec<MonthCost> {
-    let standard = &CLASSES[0];
     let grace = TimeDelta::days(assumptions.grace_days.into());
+    let stays: Vec<Stay<'_>> = pieces
+        .iter()
+        .map(|piece| Stay {
+            piece,
+            moves: piece.moves(&assumptions.transitions),
+            gone: piece.freed.map(|freed| freed + grace),
+        })
+        .collect();
     let mut months: Vec<MonthCost> = Vec::new();
     let first = assumptions.now.date_naive();
     let days = first.iter_days().skip(1).take(assumptions.days as usize);
-    let mut bytes_days = 0u128;
+    let mut bytes_days: BTreeMap<&'static str, u128> = BTreeMap::new();
     for day in days {
         let name = day.format("%Y-%m").to_string();
         if months.last().is_none_or(|month| month.month != name) {
-            bytes_days = 0;
+            bytes_days.clear();
             months.push(MonthCost {
                 month: name,
                 days: 0,
                 bytes_average: 0,
+                classes: BTreeMap::new(),
                 storage: 0.0,
                 puts: 0,
                 gets: 0,
+                transitions: 0,
                 requests: 0.0,
             });
         }
         let Some(month) = months.last_mut() else {
             continue;
         };
-        let noon = midnight(day) + TimeDelta::hours(12);
-        let held = pieces.iter().filter(|piece| piece.is_held(noon, grace));
-        let bytes: u64 = held.map(|piece| piece.bytes).sum();
-        bytes_days += u128::from(bytes);
         month.days += 1;
-        month.bytes_average = (bytes_days / u128::from(month.days)) as u64;
-        let days_in_month = days_in_month(day);
-        month.storage += bytes as f64 / GIGABYTE * standard.gigabyte_month / days_in_month;
-        let of_day = |work: &&Work| work.at.date_naive() == day;
-        let of_day = |all: &[Work]| all.iter().filter(of_day).copied().collect::<Vec<Work>>();
-        for work in of_day(work) {
-            month.puts += puts(&work, assumptions);
-            month.gets += gets(&work, assumptions);
+        let noon = midnight(day) + TimeDelta::hours(12);
+        for stay in &stays {
+            let bytes = stay.piece.bytes;
+            if let Some((class, is_there)) = stay.class(noon) {
+                month.storage +=
+                    bytes as f64 / GIGABYTE * class.gigabyte_month / days_in_month(day);
+                *bytes_days.entry(class.name).or_default() +=
+                    u128::from(bytes) * u128::from(is_there);
+            }
+            if let Some((_, class)) = stay.moves.filter(|(moves, _)| moves.date_naive() == day) {
+                let packs = packs(bytes, assumptions.pack_bytes);
+                month.transitions += packs;
+                month.requests += packs as f64 / 1000.0 * class.thousand_puts;
+            }
         }
-        for work in of_day(daily) {
-            month.gets += gets(&work, assumptions);
+        let average = |bytes: u128| (bytes / u128::from(month.days)) as u64;
+        month.bytes_average = average(bytes_days.values().sum());
+        let averages = bytes_days
+            .iter()
+            .map(|(class, bytes)| (*class, average(*bytes)));
+        month.classes = averages.filter(|(_, bytes)| *bytes > 0).collect();
+        for work in work.iter().filter(|work| work.at.date_naive() == day) {
+            let puts = puts(work, assumptions);
+            month.puts += puts;
+            month.requests += puts as f64 / 1000.0 * STANDARD.thousand_puts;
         }
-    }
-    for month in &mut months {
-        month.requests = month.puts as f64 / 1000.0 * standard.thousand_puts
-            + month.gets as f64 / 1000.0 * standard.thousand_gets;
+        let verified = work.iter().chain(daily);
+        for work in verified.filter(|work| work.at.date_naive() == day) {
+            month.gets += gets(work, assumptions);
+            month.requests += reading(work, assumptions);
+        }
     }
     months
 }
@@ -151,15 +220,15 @@ pub(super) fn classes(
                 piece.bytes as f64 / GIGABYTE * days
             })
             .sum();
-        let within = |all: &[Work]| {
-            let within = all.iter().filter(|work| work.at > from && work.at <= until);
-            within.copied().collect::<Vec<Work>>()
-        };
-        let (runs, daily) = (within(work), within(daily));
-        let written: u64 = runs.iter().map(|work| puts(work, assumptions)).sum();
-        let verified = || runs.iter().chain(&daily);
-        let read: u64 = verified().map(|work| gets(work, assumptions)).sum();
-        let bytes_read: u64 = verified().map(|work| work.read).sum();
+        let is_within = |work: &&Work| work.at > from && work.at <= until;
+        let runs = work.iter().filter(is_within);
+        let written: u64 = runs.map(|work| puts(work, assumptions)).sum();
+        let (mut read, mut bytes_read) = (0, 0);
+        for work in work.iter().chain(daily).filter(is_within) {
+            let bytes = work.read.iter().map(|part| part.bytes).sum();
+            read += packs(bytes, assumptions.pack_bytes) + OTHER_OBJECTS;
+            bytes_read += bytes;
+        }
         ClassCost {
             class: *class,
             storage: gigabyte_days * class.gigabyte_month / 30.0,

@@ -12,7 +12,8 @@ use crate::config::KEEP_SEED;
 use crate::retention::{Retention, Rules};
 use crate::samples::{at, schedule, snapshot};
 use crate::schedule::Schedule;
-use crate::snapshot::{Kind, SnapshotRecord};
+use crate::snapshot::{Kind, SnapshotRecord, Trust};
+use crate::storage::{StorageTier, Transitions};
 
 const GIGABYTE: u64 = 1 << 30;
 
@@ -27,6 +28,7 @@ fn assumptions(now: &str, days: u32) -> Assumptions {
         pack_bytes: 16 << 20,
         grace_days: 14,
         prune_at: NaiveTime::from_hms_opt(6, 23, 0).unwrap(),
+        transitions: Transitions::default(),
     }
 }
 
@@ -185,6 +187,83 @@ fn what_a_month_costs() {
     assert!(infrequent.storage > of("STANDARD").storage);
 }
 
+/// A gigabyte a day in 64 packs, 40 of them kept and one day of grace. They go to GLACIER_IR at the second
+/// midnight after thirty days, where each is charged for 90.
+#[test]
+fn what_a_month_costs_where_rows_move_to_another_class() {
+    let cold = Schedule {
+        tier: StorageTier::Cold,
+        retention: Retention {
+            keep_last: Some(40),
+            ..Retention::default()
+        },
+        ..schedule()
+    };
+    let assumptions = Assumptions {
+        grace_days: 1,
+        ..assumptions("2026-01-01T12:00:00Z", 180)
+    };
+    let preview = preview(&cold, &[], &assumptions);
+    let june = &preview.months[5];
+    assert_eq!((june.month.as_str(), june.days), ("2026-06", 30));
+    // Of today and the 30 days before, of the nine before that, and of the one that was pruned today.
+    let held = [("STANDARD", 31 * GIGABYTE), ("GLACIER_IR", 10 * GIGABYTE)];
+    assert_eq!(june.classes, held.into());
+    assert_eq!(june.bytes_average, 41 * GIGABYTE);
+    // Paid for are also the 80 days for which nothing is there any more.
+    let storage = 31.0 * 0.023 + 90.0 * 0.004;
+    assert!((june.storage - storage).abs() < 1e-9, "{}", june.storage);
+    // What is cold and good is read when it is committed, and not again while it is the newest.
+    assert_eq!((june.puts, june.gets), (30 * 69, 30 * 69));
+    assert_eq!(june.transitions, 30 * 64);
+    let requests = 2.070 * 0.005 + 2.070 * 0.0004 + 1.920 * 0.02;
+    assert!((june.requests - requests).abs() < 1e-9, "{}", june.requests);
+}
+
+#[test]
+fn what_is_deleted_before_its_rows_would_move_stays_where_it_is() {
+    let archive = Schedule {
+        tier: StorageTier::Archive,
+        retention: Retention {
+            keep_last: Some(5),
+            ..Retention::default()
+        },
+        ..schedule()
+    };
+    let preview = preview(&archive, &[], &assumptions("2026-01-01T12:00:00Z", 90));
+    assert!(preview.months.iter().all(|month| month.transitions == 0));
+    let classes: Vec<_> = preview.months[2].classes.keys().copied().collect();
+    assert_eq!(classes, ["STANDARD"]);
+}
+
+/// Nothing new is taken, and what lies in GLACIER_IR is read every 30 days at its price.
+#[test]
+fn the_daily_verification_of_what_is_dear_to_read() {
+    let paused = Schedule {
+        enabled: false,
+        ..schedule()
+    };
+    let old = SnapshotRecord {
+        tier: StorageTier::Cold,
+        taken_at: at("2026-01-01T01:00:00Z"),
+        trust: Trust::Verified,
+        verified_at: Some(at("2026-01-01T02:00:00Z")),
+        bytes_stored: GIGABYTE,
+        ..snapshot(1)
+    };
+    let preview = preview(&paused, &[old], &assumptions("2026-03-01T12:00:00Z", 100));
+    let gets: Vec<u64> = preview.months.iter().map(|month| month.gets).collect();
+    // On 2 March, 1 April, 1 May and 31 May.
+    assert_eq!(gets, [69, 69, 2 * 69, 0]);
+    let april = &preview.months[1];
+    let requests = 0.064 * 0.01 + 0.005 * 0.0004 + 0.03;
+    assert!(
+        (april.requests - requests).abs() < 1e-9,
+        "{}",
+        april.requests
+    );
+}
+
 #[test]
 fn snapshots_that_exist_are_part_of_it() {
     let daily = Schedule {
@@ -258,6 +337,33 @@ fn a_weeks_chain_is_held_by_its_last_incremental() {
 }
 
 #[test]
+fn incrementals_go_on_from_the_newest_chain_that_is_not_to_be_archived() {
+    let incremental = Schedule {
+        name: "incremental".parse().unwrap(),
+        kind: Kind::Incremental,
+        full: Some(crate::chain::Rhythm::Monthly),
+        ..schedule()
+    };
+    // A quarter of an hour before each of them.
+    let archive = Schedule {
+        name: "archive".parse().unwrap(),
+        tier: StorageTier::Archive,
+        calendar: Calendar::Minutes { minutes: 15 },
+        ..schedule()
+    };
+    let scope = "customers".parse().unwrap();
+    let assumptions = assumptions("2026-11-02T23:00:00Z", 2);
+    let end = assumptions.now + TimeDelta::days(2);
+    let schedules = [&incremental, &archive];
+    let rules = Rules::default();
+    let preview = preview_keeping(&scope, &schedules, &rules, &[], &assumptions, &[end]).unwrap();
+    let taken = preview.states[0].snapshots.iter();
+    let taken = taken.filter(|shown| shown.schedule.as_ref() == Some(&incremental.name));
+    let kinds: Vec<Kind> = taken.map(|shown| shown.kind).collect();
+    assert_eq!(kinds, [Kind::Incremental, Kind::Full]);
+}
+
+#[test]
 fn a_disabled_schedule_runs_no_more_and_its_snapshots_go_on() {
     let daily = Schedule {
         enabled: false,
@@ -298,6 +404,7 @@ fn a_chains_bytes_stay_while_they_are_shared() {
     let piece = |kind, live| Piece {
         chain: 0,
         kind,
+        tier: StorageTier::Standard,
         bytes: 1,
         from: now,
         live,

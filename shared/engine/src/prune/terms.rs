@@ -9,6 +9,7 @@ use logisedge_domain::preview::{Assumptions, Sizes, preview_keeping};
 use logisedge_domain::retention::Rules;
 use logisedge_domain::schedule::Schedule;
 use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::storage::Transitions;
 
 /// How far ahead is looked, in days, from the first on that has not too many runs to play. What stays
 /// beyond it is reckoned to stay that long: a guess that is too short only rewrites less.
@@ -37,6 +38,7 @@ pub(super) fn remaining(
             pack_bytes: 1,
             grace_days: 0,
             prune_at: NaiveTime::MIN,
+            transitions: Transitions::default(),
         };
         let played = preview_keeping(scope, &schedules, rules, kept, &assumptions, &[]);
         let Ok(played) = played else {

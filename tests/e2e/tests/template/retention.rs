@@ -1,7 +1,7 @@
 //! What stays: nothing current expires by itself, and deleting the stack deletes no backup.
 
 use logisedge_domain::prices::StorageClass;
-use logisedge_domain::storage::StorageTier;
+use logisedge_domain::storage::{StorageTier, Transitions};
 use serde_json::{Value, json};
 
 use crate::template;
@@ -105,6 +105,18 @@ fn the_classes_are_those_that_can_be_read_at_once_and_those_that_cannot() {
             let class = StorageClass::named(name.as_str().expect("a name"));
             assert_eq!(class.map(|class| class.archived), Some(archived), "{name}");
         }
+    }
+}
+
+/// `retention preview` reckons with these unless it is told others.
+#[test]
+fn previews_know_where_rows_go_and_when() {
+    let parameters = template()["Parameters"].clone();
+    let transitions = Transitions::default();
+    for (tier, moves) in [("Cold", transitions.cold), ("Archive", transitions.archive)] {
+        let default = |of: &str| parameters[format!("{tier}{of}")]["Default"].clone();
+        assert_eq!(default("Class"), moves.class.name);
+        assert_eq!(default("AfterDays"), moves.after_days);
     }
 }
 

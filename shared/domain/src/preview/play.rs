@@ -1,0 +1,267 @@
+//! What exists of a scope while its runs and prunes are played.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use super::chains::{Piece, free};
+use super::costs::{Part, Work};
+use super::keeping::{Assumptions, Dropped, SnapshotPreview, State};
+use crate::Instant;
+use crate::chain::{Choice, Wanted, choose};
+use crate::id::{ChainPath, RunId, ScopeName, SnapshotId};
+use crate::prices::STANDARD;
+use crate::retention::{Rules, plan_prune};
+use crate::schedule::Schedule;
+use crate::snapshot::{Kind, SnapshotRecord, Trust};
+use crate::storage::StorageTier;
+
+pub(super) struct Play<'p> {
+    scope: &'p ScopeName,
+    rules: &'p Rules,
+    assumptions: &'p Assumptions,
+    /// What exists, each with the number of its piece.
+    live: Vec<(SnapshotRecord, usize)>,
+    real: BTreeSet<SnapshotId>,
+    pub(super) pieces: Vec<Piece>,
+    /// By number.
+    chains: Vec<ChainPath>,
+    /// The piece of each chain's full.
+    fulls: BTreeMap<usize, usize>,
+    /// Runs.
+    pub(super) work: Vec<Work>,
+    /// What the daily verification reads.
+    pub(super) daily: Vec<Work>,
+    pub(super) dropped: Vec<Dropped>,
+    made: u64,
+}
+
+impl<'p> Play<'p> {
+    pub(super) fn new(
+        scope: &'p ScopeName,
+        rules: &'p Rules,
+        existing: &[SnapshotRecord],
+        assumptions: &'p Assumptions,
+    ) -> Self {
+        let mut play = Self {
+            scope,
+            rules,
+            assumptions,
+            live: Vec::new(),
+            real: existing.iter().map(|record| record.id).collect(),
+            pieces: Vec::new(),
+            chains: Vec::new(),
+            fulls: BTreeMap::new(),
+            work: Vec::new(),
+            daily: Vec::new(),
+            dropped: Vec::new(),
+            made: 0,
+        };
+        let mut existing: Vec<&SnapshotRecord> = existing
+            .iter()
+            .filter(|record| record.scope == *scope)
+            .collect();
+        existing.sort_by_key(|record| (record.taken_at, record.id));
+        for record in existing {
+            let known = play.chains.iter().position(|path| *path == record.chain);
+            let chain = known.unwrap_or_else(|| {
+                play.chains.push(record.chain.clone());
+                play.chains.len() - 1
+            });
+            play.add(record.clone(), chain);
+        }
+        play
+    }
+
+    fn add(&mut self, record: SnapshotRecord, chain: usize) {
+        let piece = self.pieces.len();
+        if record.kind == Kind::Full {
+            self.fulls.insert(chain, piece);
+        }
+        self.pieces.push(Piece {
+            chain,
+            kind: record.kind,
+            tier: record.tier,
+            bytes: record.bytes_stored,
+            from: record.taken_at,
+            live: true,
+            freed: None,
+        });
+        self.live.push((record, piece));
+    }
+
+    /// What a run takes, and the number of its chain: as a real one is decided, but that nothing is
+    /// damaged and no attempt hangs.
+    fn choose(&mut self, slot: Instant, schedule: &Schedule) -> (Kind, Option<String>, usize) {
+        let wanted = Wanted {
+            kind: schedule.kind,
+            full: Some((schedule.full.unwrap_or_default(), schedule.zone)),
+            scope: self.scope,
+            location: &schedule.location,
+        };
+        // Nothing is built on what is to be archived.
+        let at_location = self.live.iter().filter(|(record, _)| {
+            record.location == schedule.location && record.tier != StorageTier::Archive
+        });
+        let chain_of = |piece: &usize| self.pieces[*piece].chain;
+        let newest = at_location.clone().map(|(_, piece)| chain_of(piece)).max();
+        let records: Vec<SnapshotRecord> = at_location
+            .filter(|(_, piece)| Some(chain_of(piece)) == newest)
+            .map(|(record, _)| record.clone())
+            .collect();
+        match (choose(&wanted, &records, &BTreeMap::new(), slot), newest) {
+            (Choice::On(base), Some(newest)) => (base.kind, None, newest),
+            (choice, _) => {
+                let why = match choice {
+                    Choice::Full(why) => why.map(|why| why.to_string()),
+                    Choice::On(_) => None,
+                };
+                self.chains.push(ChainPath::new(self.scope, slot));
+                (Kind::Full, why, self.chains.len() - 1)
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self, slot: Instant, schedule: &Schedule) {
+        let (kind, kind_reason, chain) = self.choose(slot, schedule);
+        let sizes = self.assumptions.sizes;
+        let stored = match kind {
+            Kind::Full => sizes.full_bytes,
+            Kind::Incremental | Kind::Differential => sizes.change_bytes,
+        };
+        self.made += 1;
+        let mut id = [0xff; 32];
+        id[24..].copy_from_slice(&self.made.to_be_bytes());
+        let record = SnapshotRecord {
+            id: SnapshotId::from_bytes(id),
+            scope: self.scope.clone(),
+            location: schedule.location.clone(),
+            chain: self.chains[chain].clone(),
+            kind,
+            kind_reason,
+            base: None,
+            run: RunId::scheduled(&schedule.name, slot, self.scope),
+            schedule: Some(schedule.name.clone()),
+            tier: schedule.tier,
+            taken_at: slot,
+            tables: 0,
+            rows: 0,
+            bytes: 0,
+            bytes_stored: stored,
+            trust: Trust::Verified,
+            verified_at: Some(slot),
+            findings: 0,
+            deleting_since: None,
+            hold: None,
+            locked_until: None,
+        };
+        self.add(record, chain);
+        self.work.push(Work {
+            at: slot,
+            stored,
+            read: self.read_of(self.pieces.len() - 1, slot),
+        });
+    }
+
+    /// What is read to verify the snapshot that stored a piece: that, and the full of its chain.
+    fn read_of(&self, piece: usize, at: Instant) -> Vec<Part> {
+        let part = |piece: &Piece| Part {
+            bytes: piece.bytes,
+            class: piece.class(&self.assumptions.transitions, at),
+        };
+        let own = &self.pieces[piece];
+        let mut parts = vec![part(own)];
+        if own.kind != Kind::Full {
+            let unknown = Part {
+                bytes: self.assumptions.sizes.full_bytes,
+                class: STANDARD,
+            };
+            let full = self.fulls.get(&own.chain);
+            parts.push(full.map_or(unknown, |full| part(&self.pieces[*full])));
+        }
+        parts
+    }
+
+    fn decide(&self, now: Instant) -> BTreeMap<SnapshotId, (bool, String)> {
+        let records: Vec<SnapshotRecord> =
+            self.live.iter().map(|(record, _)| record.clone()).collect();
+        let plan = plan_prune(self.scope, self.rules, &records, &BTreeSet::new(), now);
+        let decisions = plan.decisions.into_iter();
+        decisions
+            .map(|decision| (decision.snapshot, (decision.keep, decision.reason)))
+            .collect()
+    }
+
+    pub(super) fn prune(&mut self, now: Instant) {
+        let mut decisions = self.decide(now);
+        for (record, piece) in std::mem::take(&mut self.live) {
+            match decisions.remove(&record.id) {
+                Some((false, reason)) => {
+                    self.pieces[piece].live = false;
+                    self.dropped.push(Dropped {
+                        snapshot: self.shown(&record, reason),
+                        dropped_at: now,
+                    });
+                }
+                _ => self.live.push((record, piece)),
+            }
+        }
+        free(&mut self.pieces, now);
+        // The daily rule verifies the scope's newest snapshot.
+        let newest = self
+            .live
+            .iter_mut()
+            .max_by_key(|(record, _)| record.taken_at)
+            .filter(|(record, _)| record.is_read_daily(now));
+        if let Some((newest, piece)) = newest {
+            newest.trust = Trust::Verified;
+            newest.verified_at = Some(now);
+            let piece = *piece;
+            self.daily.push(Work {
+                at: now,
+                stored: 0,
+                read: self.read_of(piece, now),
+            });
+        }
+    }
+
+    fn shown(&self, record: &SnapshotRecord, reason: String) -> SnapshotPreview {
+        SnapshotPreview {
+            taken_at: record.taken_at,
+            schedule: record.schedule.clone(),
+            kind: record.kind,
+            snapshot: self.real.contains(&record.id).then_some(record.id),
+            bytes_stored: record.bytes_stored,
+            reason,
+        }
+    }
+
+    pub(super) fn state(&self, at: Instant) -> State {
+        let mut decisions = self.decide(at);
+        let mut snapshots: Vec<SnapshotPreview> = self
+            .live
+            .iter()
+            .map(|(record, _)| {
+                let reason = match decisions.remove(&record.id) {
+                    Some((true, reason)) => reason,
+                    Some((false, reason)) => format!("goes at the next prune: {reason}"),
+                    None => String::new(),
+                };
+                self.shown(record, reason)
+            })
+            .collect();
+        snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.taken_at));
+        let grace = TimeDelta::days(self.assumptions.grace_days.into());
+        let bytes = |needed: bool| {
+            let held = self.pieces.iter().filter(|piece| piece.is_held(at, grace));
+            let of = held.filter(|piece| piece.is_needed(at) == needed);
+            of.map(|piece| piece.bytes).sum()
+        };
+        State {
+            at,
+            snapshots,
+            bytes_kept: bytes(true),
+            bytes_in_grace: bytes(false),
+        }
+    }
+}

@@ -1,17 +1,21 @@
 //! The command line as types. Secrets are never arguments: they come from the environment, a file or
 //! Secrets Manager.
 
+mod direct;
+mod preview;
+mod restore;
+
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use logisedge_domain::Instant;
+use clap::{Args, Parser, Subcommand};
 use logisedge_domain::id::{LocationName, ScheduleName, ScopeName};
 use logisedge_domain::snapshot::Kind;
-use logisedge_domain::storage::ThawSpeed;
-use logisedge_engine::thaw::THAW_DAYS;
 
-use crate::parse;
+pub(crate) use self::direct::{At, Direct, DirectCommand};
+pub(crate) use self::preview::{
+    RetentionCommand, RetentionPreview, ScheduleCommand, SchedulePreview,
+};
+pub(crate) use self::restore::{Restore, To};
 
 /// Backups of an ERP's database and documents that are proven to restore.
 #[derive(Debug, Parser)]
@@ -236,125 +240,6 @@ pub(crate) struct Status {
     pub(crate) runs: usize,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Restore {
-    /// The snapshot's id, or enough of its beginning, or `latest`.
-    pub(crate) snapshot: String,
-    /// With `latest`: of this scope.
-    #[arg(long)]
-    pub(crate) scope: Option<ScopeName>,
-    #[command(flatten)]
-    pub(crate) to: To,
-}
-
-/// Where a restore goes.
-#[derive(Debug, Args)]
-pub(crate) struct To {
-    /// postgres://user@host/database (password from PGPASSWORD), an SQLite file (sqlite:PATH, or a
-    /// path ending in .db or .sqlite), a script (PATH.sql), or a folder (PATH/).
-    #[arg(long, value_name = "TARGET")]
-    pub(crate) to: String,
-    /// Replace what the target holds.
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// Restore into PostgreSQL although roles that own things or hold rights there are missing;
-    /// what they owned then belongs to the connecting role.
-    #[arg(long)]
-    pub(crate) skip_missing_roles: bool,
-    /// Parallel connections into PostgreSQL.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) connections: u32,
-    /// Ask S3 to thaw rows that lie in an archived storage class. Without it a restore says how long
-    /// that takes and what it costs. When they are readable, the same command restores.
-    #[arg(long, value_name = "SPEED", value_enum)]
-    pub(crate) thaw: Option<Speed>,
-    /// For how many days they stay readable.
-    #[arg(long, value_name = "DAYS", default_value_t = THAW_DAYS, value_parser = clap::value_parser!(u32).range(1..=365))]
-    pub(crate) thaw_days: u32,
-    /// Stay until they are readable, hours or days, and restore then.
-    #[arg(long)]
-    pub(crate) wait: bool,
-}
-
-/// How fast S3 thaws.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Speed {
-    /// Within minutes; not from DEEP_ARCHIVE.
-    Expedited,
-    /// Within 5 hours from GLACIER, 12 from DEEP_ARCHIVE.
-    Standard,
-    /// Within 12 hours from GLACIER, 48 from DEEP_ARCHIVE; the cheapest.
-    Bulk,
-}
-
-impl From<Speed> for ThawSpeed {
-    fn from(speed: Speed) -> Self {
-        match speed {
-            Speed::Expedited => Self::Expedited,
-            Speed::Standard => Self::Standard,
-            Speed::Bulk => Self::Bulk,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ScheduleCommand {
-    /// The next runs in local time and UTC, with what changes of the clocks do to them.
-    Preview(SchedulePreview),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SchedulePreview {
-    /// Only this schedule.
-    pub(crate) schedule: Option<ScheduleName>,
-    /// Of this configuration file, without AWS, instead of the applied configuration.
-    #[arg(long)]
-    pub(crate) file: Option<PathBuf>,
-    /// How many runs of each schedule.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) runs: u32,
-    /// From this time on instead of now: 2026-12-01 or 2026-12-01T06:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = parse::instant)]
-    pub(crate) from: Option<Instant>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RetentionCommand {
-    /// Which snapshots will exist, when and why others go, and what it costs per month.
-    Preview(RetentionPreview),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RetentionPreview {
-    /// Only this scope.
-    pub(crate) scope: Option<ScopeName>,
-    /// Of this configuration file, without AWS, instead of the applied configuration.
-    #[arg(long)]
-    pub(crate) file: Option<PathBuf>,
-    /// With --file: begin with the snapshots that the catalog holds, and with their sizes.
-    #[arg(long, requires = "file")]
-    pub(crate) existing: bool,
-    /// What exists at the end of this day (UTC): 2027-03-31. May be repeated.
-    #[arg(long, value_name = "DATE", conflicts_with = "days")]
-    pub(crate) on: Vec<NaiveDate>,
-    /// What exists after so many days; several with commas.
-    #[arg(long, value_delimiter = ',', default_values_t = [30, 90, 365],
-          value_parser = clap::value_parser!(u32).range(1..=3660))]
-    pub(crate) days: Vec<u32>,
-    /// What a full stores, compressed: 16GB, 500MB. Else as the scope's newest full measured.
-    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
-    pub(crate) full_bytes: Option<u64>,
-    /// What an incremental or differential stores. Else as the scope's measured, or as a full.
-    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
-    pub(crate) change_bytes: Option<u64>,
-    /// Days for which the bucket keeps what was pruned (the stack's GraceDays).
-    #[arg(long, default_value_t = 14)]
-    pub(crate) grace_days: u32,
-    /// From this time on instead of now: 2026-12-01 or 2026-12-01T06:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = parse::instant)]
-    pub(crate) from: Option<Instant>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum AnomalyCommand {
     /// Say that you looked: the scope is pruned again. The change was meant, and later snapshots are
@@ -378,94 +263,6 @@ pub(crate) enum CatalogCommand {
         /// A configuration file to apply first, for a catalog that lost everything.
         #[arg(long)]
         config: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Direct {
-    /// What to do.
-    #[command(subcommand)]
-    pub(crate) command: DirectCommand,
-}
-
-/// The location that a direct command works on.
-#[derive(Debug, Args)]
-pub(crate) struct At {
-    /// The location: a folder's path, or s3://bucket/prefix.
-    #[arg(long, value_name = "LOCATION")]
-    pub(crate) at: String,
-    /// A file whose first line is the repository password; otherwise the environment variable
-    /// LOGISEDGE_REPOSITORY_PASSWORD is read.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DirectCommand {
-    /// Back a database up into the location.
-    Backup {
-        #[command(flatten)]
-        at: At,
-        /// postgres://user@host/database (password from PGPASSWORD) or an SQLite file.
-        #[arg(long, value_name = "SOURCE")]
-        from: String,
-        /// The scope's name at the location.
-        #[arg(long, default_value = "full-database")]
-        scope: ScopeName,
-        /// Only tables that match this pattern; may be repeated. A preset's patterns apply where the
-        /// scope has a preset's name and no pattern is given.
-        #[arg(long, value_name = "PATTERN")]
-        include: Vec<String>,
-        /// No tables that match this pattern; may be repeated.
-        #[arg(long, value_name = "PATTERN", requires = "include")]
-        exclude: Vec<String>,
-        /// An incremental shares what the scope's newest chain at the location holds, a differential
-        /// what that chain's full holds. Where there is no usable chain a full is taken.
-        #[arg(long, value_name = "KIND", default_value = "full")]
-        kind: Kind,
-        /// Read every row, also where page ranges of PostgreSQL tables are proven unchanged.
-        #[arg(long)]
-        read_all: bool,
-        /// Parallel connections to PostgreSQL.
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-        connections: u32,
-        /// The pg_dump to run for the schema.
-        #[arg(long, default_value = "pg_dump")]
-        pg_dump: String,
-        /// zstd's level.
-        #[arg(long, default_value_t = logisedge_repository::Options::default().zstd_level,
-              value_parser = clap::value_parser!(i32).range(1..=19))]
-        zstd_level: i32,
-        /// Bytes of memory that it may use; about 96 MB over two connections if left out.
-        #[arg(long, value_name = "BYTES")]
-        memory_bytes_max: Option<u64>,
-    },
-    /// List the snapshots at the location.
-    Snapshots {
-        #[command(flatten)]
-        at: At,
-    },
-    /// Read a snapshot back whole.
-    Verify {
-        #[command(flatten)]
-        at: At,
-        /// The snapshot's id, or enough of its beginning, or `latest`.
-        snapshot: String,
-        /// With `latest`: of this scope.
-        #[arg(long)]
-        scope: Option<ScopeName>,
-    },
-    /// Restore a snapshot and compare what arrived.
-    Restore {
-        #[command(flatten)]
-        at: At,
-        /// The snapshot's id, or enough of its beginning, or `latest`.
-        snapshot: String,
-        /// With `latest`: of this scope.
-        #[arg(long)]
-        scope: Option<ScopeName>,
-        #[command(flatten)]
-        to: To,
     },
 }
 

@@ -111,7 +111,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
 }
 
 /// How long a command may read a snapshot before prune no longer regards it as in use.
-const IN_USE_FOR: TimeDelta = TimeDelta::hours(24);
+pub(crate) const IN_USE_FOR: TimeDelta = TimeDelta::hours(24);
 
 /// A snapshot that prune leaves alone while a command reads it.
 pub(crate) struct InUse {
@@ -131,19 +131,14 @@ impl InUse {
 }
 
 impl Context {
-    /// Keeps a snapshot from being pruned until it is released.
-    pub(crate) async fn hold(&self, record: &SnapshotRecord) -> Result<InUse, CliError> {
-        self.hold_for(record, IN_USE_FOR).await
-    }
-
-    /// The same for another time at the most, if that is longer.
-    pub(crate) async fn hold_for(
+    /// Keeps a snapshot from being pruned until it is released, for so long at the most.
+    pub(crate) async fn hold(
         &self,
         record: &SnapshotRecord,
         at_most: TimeDelta,
     ) -> Result<InUse, CliError> {
         let now = Utc::now();
-        let until = now + at_most.max(IN_USE_FOR);
+        let until = now + at_most;
         let holder = format!("cli-{:x}-{}", now.timestamp_millis(), std::process::id());
         let (scope, id) = (record.scope.clone(), record.id);
         if !self

@@ -12,24 +12,24 @@ use std::sync::Arc;
 
 use crate::args;
 use crate::bar::during;
-use crate::commands::Context;
+use crate::commands::{Context, IN_USE_FOR};
 use crate::error::CliError;
 use crate::output::{Output, table};
 use crate::places;
 
 /// How long a snapshot is in use at the most by a restore that waits for a thaw: 48 hours are the longest
 /// that S3 names, and a day for the restore.
-const IN_USE_HOURS_THAWING: i64 = 72;
+const IN_USE_FOR_THAWING: TimeDelta = TimeDelta::hours(72);
 
 pub(crate) async fn restore(context: &Context, args: &args::Restore) -> Result<(), CliError> {
     let record = context.pick(&args.snapshot, args.scope.as_ref()).await?;
     let (store, password) = context.location(&record.location).await?;
-    let hours = if args.to.wait {
-        IN_USE_HOURS_THAWING
+    let at_most = if args.to.wait {
+        IN_USE_FOR_THAWING
     } else {
-        0
+        IN_USE_FOR
     };
-    let in_use = context.hold_for(&record, TimeDelta::hours(hours)).await?;
+    let in_use = context.hold(&record, at_most).await?;
     let outcome = into_target(context.output, store, &password, &record, &args.to).await;
     in_use.release(context).await?;
     outcome

@@ -12,6 +12,7 @@ use logisedge_domain::prices::{PRICES_AS_OF, PRICES_PAGE};
 use logisedge_domain::retention::Rules;
 use logisedge_domain::schedule::Schedule;
 use logisedge_domain::snapshot::SnapshotRecord;
+use logisedge_domain::storage::{Transition, Transitions};
 use serde::Serialize;
 
 use crate::args::RetentionPreview;
@@ -131,6 +132,7 @@ fn of_scope(
         pack_bytes: logisedge_repository::Options::default().pack_bytes as u64,
         grace_days: args.grace_days,
         prune_at: PRUNE_AT,
+        transitions: args.moves.transitions().map_err(CliError::refused)?,
     };
     let schedules: Vec<&Schedule> = schedules.iter().collect();
     preview_keeping(scope, &schedules, &rules, existing, &assumptions, points)
@@ -164,7 +166,7 @@ fn scope_text(preview: &KeepingPreview) -> String {
     if !preview.dropped.is_empty() {
         parts.push(dropped_text(&preview.dropped));
     }
-    parts.push(months_text(&preview.months));
+    parts.push(months_text(&preview.months, &assumed.transitions));
     parts.push(classes_text(&preview.classes));
     parts.join("\n\n")
 }
@@ -223,24 +225,60 @@ fn usd(amount: f64) -> String {
     format!("{amount:.2}")
 }
 
-fn months_text(months: &[MonthCost]) -> String {
+fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
+    // A column for each class that rows are moved to.
+    let moves = [transitions.cold, transitions.archive];
+    let is_used = |moves: &&Transition| {
+        let class = moves.class.name;
+        months.iter().any(|month| month.classes.contains_key(class))
+    };
+    let moves: Vec<&Transition> = moves.iter().filter(is_used).collect();
     let rows = months.iter().map(|month| {
-        vec![
+        let mut row = vec![
             month.month.clone(),
             month.days.to_string(),
             format::bytes(month.bytes_average),
+        ];
+        row.extend(moves.iter().map(|moves| {
+            let bytes = month.classes.get(moves.class.name);
+            format::bytes(bytes.copied().unwrap_or_default())
+        }));
+        row.extend([
             usd(month.storage),
             format::count(month.puts),
             format::count(month.gets),
-            usd(month.requests),
-            usd(month.storage + month.requests),
-        ]
+        ]);
+        if !moves.is_empty() {
+            row.push(format::count(month.transitions));
+        }
+        row.extend([usd(month.requests), usd(month.storage + month.requests)]);
+        row
     });
-    let headings = [
-        "MONTH", "DAYS", "STORED", "STORAGE", "PUTS", "GETS", "REQUESTS", "USD",
-    ];
-    let rows = table(&headings, rows, &[1, 2, 3, 4, 5, 6, 7]);
-    format!("Cost per month in S3 STANDARD\n{rows}")
+    let in_classes: Vec<String> = moves
+        .iter()
+        .map(|moves| format!("IN {}", moves.class.name))
+        .collect();
+    let mut headings = vec!["MONTH", "DAYS", "STORED"];
+    headings.extend(in_classes.iter().map(String::as_str));
+    headings.extend(["STORAGE", "PUTS", "GETS"]);
+    headings.extend((!moves.is_empty()).then_some("MOVED"));
+    headings.extend(["REQUESTS", "USD"]);
+    let numbers: Vec<usize> = (1..headings.len()).collect();
+    let rows = table(&headings, rows, &numbers);
+    if moves.is_empty() {
+        return format!("Cost per month in S3 STANDARD\n{rows}");
+    }
+    let moved: Vec<String> = moves
+        .iter()
+        .map(|moves| {
+            let days = format::counted(moves.after_days.into(), "day");
+            format!("{} after {days}", moves.class.name)
+        })
+        .collect();
+    format!(
+        "Cost per month in S3 STANDARD and, where schedules say so, {}\n{rows}",
+        moved.join(" or ")
+    )
 }
 
 fn classes_text(classes: &[ClassCost]) -> String {

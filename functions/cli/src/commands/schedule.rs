@@ -35,9 +35,9 @@ pub(crate) async fn preview(context: &Context, args: &SchedulePreview) -> Result
         .collect();
     if shown.is_empty() {
         let which = args.schedule.as_ref();
-        let which = which.map_or("any schedule".to_owned(), |name| format!("schedule {name}"));
+        let which = which.map_or("schedule yet".to_owned(), |name| format!("schedule {name}"));
         return Err(CliError::not_found(format!(
-            "the configuration has not {which}"
+            "the configuration has no {which}"
         )));
     }
     context.output.show(&shown, |shown| {

@@ -7,7 +7,7 @@ use logisedge_engine::Progress;
 use logisedge_engine::verify::{Verification, verify_recorded};
 
 use crate::bar::during;
-use crate::commands::Context;
+use crate::commands::{Context, IN_USE_FOR};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -19,7 +19,7 @@ pub(crate) async fn verify(
     let record = context.pick(wanted, scope).await?;
     let (store, password) = context.location(&record.location).await?;
     let progress = Progress::new();
-    let in_use = context.hold(&record).await?;
+    let in_use = context.hold(&record, IN_USE_FOR).await?;
     let work = verify_recorded(&context.catalog, store, &password, &record, &progress);
     let verification = during("verifying", &progress, work).await;
     in_use.release(context).await?;

@@ -120,6 +120,8 @@ fn wrong_usage_ends_with_exit_code_two() {
             "--password",
             PASSWORD,
         ],
+        &["restore", "latest", "--to", "copy.db", "--thaw-days", "0"],
+        &["restore", "latest", "--to", "copy.db", "--thaw", "soon"],
     ] {
         desk.fails_usage(arguments);
     }

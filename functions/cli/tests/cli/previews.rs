@@ -54,7 +54,61 @@ fn the_next_runs_are_shown_with_what_the_clocks_do() {
         4,
         &["schedule", "preview", "weekly", "--file", "logisedge.toml"],
     );
-    assert_snapshot!(fails, @"error: the configuration has not schedule weekly");
+    assert_snapshot!(fails, @"error: the configuration has no schedule weekly");
+}
+
+#[test]
+fn what_it_costs_where_rows_move_to_other_classes() {
+    let desk = Desk::empty();
+    let location = ["--bucket", "the-bucket", "--repository-secret", "password"];
+    desk.ok(&[&["setup", "--sqlite", "erp.db"][..], &location].concat());
+    let file = desk.path("logisedge.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let cold = text.replacen(
+        "[schedules.daily]",
+        "[schedules.daily]\nstorage = \"cold\"",
+        1,
+    );
+    assert_ne!(cold, text);
+    std::fs::write(&file, cold).unwrap();
+    let base = [
+        "retention",
+        "preview",
+        "--file",
+        "logisedge.toml",
+        "--full-bytes",
+        "16GB",
+    ];
+    let base = [
+        &base[..],
+        &["--from", "2026-01-01T12:00:00Z", "--days", "90"],
+    ]
+    .concat();
+    let months = |more: &[&str]| {
+        let said = desk.ok(&[&base[..], more].concat());
+        let from = said.find("Cost per month").unwrap();
+        let to = said.find("The last 30 days").unwrap();
+        said[from..to].trim_end().to_owned()
+    };
+    assert_snapshot!(months(&[]), @r"
+    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 30 days
+     MONTH    DAYS  STORED  IN GLACIER_IR  STORAGE    PUTS    GETS  MOVED  REQUESTS   USD
+     2026-01    30  233 GB            0 B     4.82  28,770  28,770      0      0.16  4.98
+     2026-02    28  390 GB          15 GB     8.09  26,852  26,852    954      0.16  8.25
+     2026-03    31  408 GB          31 GB     8.19  29,729  29,729  1,908      0.20  8.39
+     2026-04     2  416 GB          48 GB     0.54   1,918   1,918      0      0.01  0.55
+    ");
+    assert_snapshot!(months(&["--cold-after-days", "8"]), @r"
+    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 8 days
+     MONTH    DAYS  STORED  IN GLACIER_IR  STORAGE    PUTS    GETS  MOVED  REQUESTS   USD
+     2026-01    30  233 GB          30 GB     4.30  28,770  28,770  3,816      0.23  4.53
+     2026-02    28  390 GB          89 GB     6.88  26,852  26,852  4,770      0.24  7.12
+     2026-03    31  408 GB         105 GB     7.21  29,729  29,729  5,724      0.28  7.49
+     2026-04     2  416 GB         112 GB     0.49   1,918   1,918      0      0.01  0.50
+    ");
+    let sooner = ["--cold-class", "STANDARD_IA", "--cold-after-days", "8"];
+    let refused = desk.fails(5, &[&base[..], &sooner].concat());
+    assert_snapshot!(refused, @"error: S3 moves nothing to STANDARD_IA before 30 days: say --cold-after-days 30, or --cold-class GLACIER_IR");
 }
 
 #[test]
@@ -105,6 +159,8 @@ fn what_cannot_be_previewed_is_refused() {
         &["--full-bytes", "16 GiB"][..],
         &["--days", "0"],
         &["--on", "2027-01-01", "--days", "3"],
+        &["--cold-class", "GLACIER"],
+        &["--archive-after-days", "0"],
         &["--from", "tomorrow"],
     ] {
         desk.fails_usage(&[&file[..], wrong].concat());

@@ -1,9 +1,13 @@
 //! Rows in an archived storage class: the whole of the pipeline, from the tag to a restore after a thaw.
 
 use aws_sdk_s3::types::StorageClass;
+use chrono::{TimeDelta, Utc};
+use logisedge_domain::Instant;
+use logisedge_domain::event::Event;
 use logisedge_domain::run::RunState;
 use logisedge_domain::snapshot::Trust;
 use logisedge_domain::storage::StorageTier;
+use serde_json::{Value, json};
 
 use crate::support::database::{sqlite, sqlite_rows};
 use crate::support::stack::Stack;
@@ -58,6 +62,17 @@ async fn a_restore_of_what_is_archived_says_how_long_and_how_much_and_waits() {
         "{verified}"
     );
     assert_eq!(stack.judged(SCOPE).await.trust, Trust::Verified);
+    // The daily rule's event names none, and leaves what is dear to read for a month.
+    let daily = Event::VerifyRequested {
+        scope: SCOPE.parse().unwrap(),
+        snapshot: None,
+    };
+    let daily: Value = serde_json::from_str(&daily.to_detail()).unwrap();
+    let answer = stack.invoke("Verify", &json!({ "detail": daily })).await;
+    assert_eq!(
+        answer["nothing"],
+        "its rows are dear to read, and were read within the month"
+    );
     stack.cli(&["prune", "--dry-run"]).good();
 
     let copy = stack.path("copy.db");
@@ -79,7 +94,13 @@ async fn a_restore_of_what_is_archived_says_how_long_and_how_much_and_waits() {
     let asked = stack.cli(&with(&["--thaw", "standard"])).refused(5);
     assert!(asked.contains("Nothing was restored yet"), "{asked}");
     assert!(!copy.exists());
+    let before = Utc::now();
     stack.cli(&with(&["--wait"])).good();
+    // While it waited, prune would have left the snapshot alone for the longest thaw and a day.
+    let items = stack.items().await;
+    let until = items.iter().find_map(|item| item.get("in_use_until"));
+    let until: Instant = until.unwrap().as_s().unwrap().parse().unwrap();
+    assert!(until >= before + TimeDelta::hours(72), "{until}");
     assert_eq!(sqlite_rows(&copy), sqlite_rows(&erp));
     stack.delete().await;
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use logisedge_catalog::{AttemptEnd, Begin, CatalogErrorKind, Commit, Message};
+use logisedge_catalog::{
+    AttemptEnd, Begin, Catalog, CatalogError, CatalogErrorKind, Commit, Message,
+};
+use logisedge_domain::Instant;
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{ChainPath, Fence};
-use logisedge_domain::run::{RunProgress, RunState, RunStats};
+use logisedge_domain::run::{Run, RunProgress, RunState, RunStats};
+use logisedge_domain::snapshot::SnapshotRecord;
 
 use crate::support::{LEASE, at, begin, catalog, run, run_of, scope, snapshot, started};
 
@@ -15,6 +19,25 @@ fn stats() -> RunStats {
         duration_ms: u64::MAX,
         ..RunStats::default()
     }
+}
+
+/// Commits a snapshot of seven bytes, of which nothing is told.
+async fn commit(
+    catalog: &Catalog,
+    run: &Run,
+    fence: Fence,
+    record: &SnapshotRecord,
+    now: Instant,
+) -> Result<(), CatalogError> {
+    let commit = Commit {
+        record,
+        stats: &stats(),
+        bytes_written: 7,
+        judged: None,
+    };
+    catalog
+        .commit_snapshot(&run.id, fence, commit, now, &[])
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,20 +245,7 @@ async fn an_attempt_that_lost_its_lease_can_do_nothing() {
     };
     assert_eq!((new, attempt), (Fence(old.0 + 1), 2));
 
-    let late = catalog
-        .commit_snapshot(
-            &run.id,
-            old,
-            Commit {
-                record: &record,
-                stats: &stats(),
-                bytes_written: 7,
-                judged: None,
-            },
-            at(62),
-            &[],
-        )
-        .await;
+    let late = commit(&catalog, &run, old, &record, at(62)).await;
     let late = late.unwrap_err();
     assert!(late.is_fenced());
     assert!(!late.retry().is_transient());
@@ -256,21 +266,7 @@ async fn an_attempt_that_lost_its_lease_can_do_nothing() {
     assert!(catalog.snapshots(&run.scope).await.unwrap().is_empty());
 
     // The new one is undisturbed.
-    catalog
-        .commit_snapshot(
-            &run.id,
-            new,
-            Commit {
-                record: &record,
-                stats: &stats(),
-                bytes_written: 7,
-                judged: None,
-            },
-            at(63),
-            &[],
-        )
-        .await
-        .unwrap();
+    commit(&catalog, &run, new, &record, at(63)).await.unwrap();
     assert_eq!(catalog.snapshots(&run.scope).await.unwrap().len(), 1);
 }
 
@@ -282,20 +278,7 @@ async fn a_lease_taken_by_another_run_fences_the_first() {
     let new = started(&catalog, &second, at(61)).await;
     assert!(new > old);
     let record = snapshot(&first, 1, at(1));
-    let late = catalog
-        .commit_snapshot(
-            &first.id,
-            old,
-            Commit {
-                record: &record,
-                stats: &stats(),
-                bytes_written: 7,
-                judged: None,
-            },
-            at(62),
-            &[],
-        )
-        .await;
+    let late = commit(&catalog, &first, old, &record, at(62)).await;
     assert!(late.unwrap_err().is_fenced());
     assert!(
         matches!(begin(&catalog, &first, at(63)).await, Begin::HeldByOther { run, .. } if run == second.id)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use logisedge_domain::Instant;
 use logisedge_domain::id::SnapshotId;
-use logisedge_repository::prune::{Guard, Prices, Terms, prepare};
+use logisedge_repository::prune::{Guard, Prepared, Prices, Terms, prepare};
 use logisedge_repository::{BlobKind, Index, KnownBlobs, Location, Options, Repository, Snapshot};
 use logisedge_storage::{Fault, Faulty, ObjectStore};
 
@@ -112,6 +112,23 @@ impl Chain {
             snapshots: vec![(id, files)],
             dropped: BTreeSet::new(),
         }
+    }
+
+    /// So many percent of the content change, and an incremental is taken.
+    pub async fn incremental(&mut self, seed: u64, percent: u8) {
+        self.take(&Step::Incremental { seed, percent }).await;
+    }
+
+    /// A prune comes to its end.
+    pub async fn prune(&mut self, percent: u32, soon: bool) {
+        self.take(&Step::Prune { percent, soon }).await;
+    }
+
+    /// What a prune would do that nobody stands in the way of.
+    pub async fn prepare(&self, terms: &Terms) -> Prepared {
+        let nobody = BTreeSet::new();
+        let prepared = prepare(&self.world.repository, &nobody, &nobody, terms);
+        prepared.await.unwrap()
     }
 
     pub async fn take(&mut self, step: &Step) {

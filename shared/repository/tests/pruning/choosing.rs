@@ -12,33 +12,16 @@ use logisedge_storage::ObjectStore;
 async fn exactly_the_packs_go_that_nobody_needs_and_the_rest_is_not_touched() {
     let mut chain = Chain::begin(21).await;
     let before = chain.packs().await;
-    chain
-        .take(&Step::Incremental {
-            seed: 1,
-            percent: 30,
-        })
-        .await;
+    chain.incremental(1, 30).await;
     let with_second = chain.packs().await;
-    chain
-        .take(&Step::Incremental {
-            seed: 2,
-            percent: 30,
-        })
-        .await;
+    chain.incremental(2, 30).await;
     let with_third = chain.packs().await;
     let second: BTreeSet<_> = with_second.difference(&before).cloned().collect();
     // The third shares blobs with the second, so dropping it frees its directories alone.
     let index = chain.world.repository.load_index().await.unwrap();
     let files = index.packs();
     chain.drop_number(1).await;
-    let prepared = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &terms(0, false),
-    )
-    .await
-    .unwrap();
+    let prepared = chain.prepare(&terms(0, false)).await;
     let plan = prepared.plan().clone();
     assert_eq!((plan.held.as_deref(), plan.damage.as_ref()), (None, None));
     let going: BTreeSet<_> = plan
@@ -60,14 +43,7 @@ async fn exactly_the_packs_go_that_nobody_needs_and_the_rest_is_not_touched() {
     let now = chain.keys("index/").await;
     assert_eq!(indexes.intersection(&now).count(), indexes.len() - 1);
     chain.every_snapshot_restores().await;
-    let again = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &terms(0, false),
-    )
-    .await
-    .unwrap();
+    let again = chain.prepare(&terms(0, false)).await;
     assert!(!again.plan().changes_something(), "{:#?}", again.plan());
     let json = serde_json::to_value(again.plan()).unwrap();
     assert!(json["packs_whole"].as_u64().unwrap() > 0);
@@ -76,25 +52,13 @@ async fn exactly_the_packs_go_that_nobody_needs_and_the_rest_is_not_touched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_pay_is_not_rewritten_and_the_plan_shows_the_sum() {
     let mut chain = Chain::begin(31).await;
-    chain
-        .take(&Step::Incremental {
-            seed: 1,
-            percent: 80,
-        })
-        .await;
+    chain.incremental(1, 80).await;
     chain.drop_number(0).await;
     let mut terms = terms(100, false);
     terms.prices = Prices::s3(14);
     terms.remaining = chrono::TimeDelta::days(1);
     let plan_of = async |terms: &_| {
-        let prepared = prepare(
-            &chain.world.repository,
-            &BTreeSet::new(),
-            &BTreeSet::new(),
-            terms,
-        )
-        .await
-        .unwrap();
+        let prepared = chain.prepare(terms).await;
         prepared.plan().clone()
     };
     let plan = plan_of(&terms).await;
@@ -130,14 +94,7 @@ async fn what_no_index_names_goes_only_when_nobody_can_be_writing_it() {
     let packs = chain.packs().await;
     let mut terms = terms(50, false);
     terms.abandoned_before = chrono::Utc::now() - chrono::TimeDelta::hours(24);
-    let young = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &terms,
-    )
-    .await
-    .unwrap();
+    let young = chain.prepare(&terms).await;
     assert!(!young.plan().changes_something());
     assert!(
         young
@@ -147,14 +104,7 @@ async fn what_no_index_names_goes_only_when_nobody_can_be_writing_it() {
             .any(|pack| pack.reason.contains("may be written just now"))
     );
     terms.abandoned_before = far_ahead();
-    let old = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &terms,
-    )
-    .await
-    .unwrap();
+    let old = chain.prepare(&terms).await;
     let applied = old.apply(&Free).await.unwrap();
     assert_eq!((applied.left, applied.packs_deleted), (None, 1));
     assert_eq!(chain.packs().await.len(), packs.len() - 1);
@@ -171,21 +121,11 @@ async fn a_pack_that_is_gone_and_not_needed_is_no_longer_named() {
         std::fs::remove_file(chain.world.folder.path().join(pack)).unwrap();
     }
     let named = chain.world.repository.load_index().await.unwrap().packs();
-    chain
-        .take(&Step::Prune {
-            percent: 50,
-            soon: false,
-        })
-        .await;
+    chain.prune(50, false).await;
     // Else an incremental would take its blobs for stored.
     let left = chain.world.repository.load_index().await.unwrap().packs();
     assert!(left < named);
-    chain
-        .take(&Step::Incremental {
-            seed: 2,
-            percent: 1,
-        })
-        .await;
+    chain.incremental(2, 1).await;
     chain.every_snapshot_restores().await;
 }
 
@@ -193,14 +133,7 @@ async fn a_pack_that_is_gone_and_not_needed_is_no_longer_named() {
 async fn a_chain_without_a_kept_snapshot_is_not_pruned_but_removed() {
     let mut chain = Chain::begin(99).await;
     chain.drop_number(0).await;
-    let prepared = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &terms(50, false),
-    )
-    .await
-    .unwrap();
+    let prepared = chain.prepare(&terms(50, false)).await;
     assert!(
         prepared
             .plan()

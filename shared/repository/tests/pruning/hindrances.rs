@@ -38,29 +38,12 @@ impl Guard for ReadAfter {
 async fn a_reader_with_an_old_index_finds_what_it_names() {
     for asked in 0..3 {
         let mut chain = Chain::begin(41).await;
-        chain
-            .take(&Step::Incremental {
-                seed: 1,
-                percent: 60,
-            })
-            .await;
-        chain
-            .take(&Step::Incremental {
-                seed: 2,
-                percent: 60,
-            })
-            .await;
+        chain.incremental(1, 60).await;
+        chain.incremental(2, 60).await;
         let old = chain.world.repository.load_index().await.unwrap();
         let packs = chain.packs().await;
         chain.drop_number(1).await;
-        let prepared = prepare(
-            &chain.world.repository,
-            &BTreeSet::new(),
-            &BTreeSet::new(),
-            &terms(100, false),
-        )
-        .await
-        .unwrap();
+        let prepared = chain.prepare(&terms(100, false)).await;
         assert!(prepared.plan().changes_something());
         let applied = prepared.apply(&ReadAfter(asked.into())).await.unwrap();
         assert_eq!(applied.left.as_deref(), Some("a test reads it"));
@@ -71,24 +54,14 @@ async fn a_reader_with_an_old_index_finds_what_it_names() {
         assert!(packs.is_subset(&chain.packs().await));
         chain.every_snapshot_restores_by(&old).await;
         chain.every_snapshot_restores().await;
-        chain
-            .take(&Step::Prune {
-                percent: 100,
-                soon: false,
-            })
-            .await;
+        chain.prune(100, false).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_restics_holds_packs_while_it_is_fresh() {
     let mut chain = Chain::begin(51).await;
-    chain
-        .take(&Step::Incremental {
-            seed: 1,
-            percent: 100,
-        })
-        .await;
+    chain.incremental(1, 100).await;
     chain.drop_number(0).await;
     let lock = chain
         .world
@@ -103,14 +76,7 @@ async fn a_lock_of_restics_holds_packs_while_it_is_fresh() {
         now: chrono::Utc::now(),
         ..now
     };
-    let held = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &now,
-    )
-    .await
-    .unwrap();
+    let held = chain.prepare(&now).await;
     let why = held.plan().held.clone().unwrap();
     assert!(why.contains("restic works on it (locks/abab"), "{why}");
     let packs = chain.packs().await;
@@ -122,14 +88,7 @@ async fn a_lock_of_restics_holds_packs_while_it_is_fresh() {
         .unwrap()
         .set_modified(old)
         .unwrap();
-    let free = prepare(
-        &chain.world.repository,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-        &now,
-    )
-    .await
-    .unwrap();
+    let free = chain.prepare(&now).await;
     assert_eq!(free.apply(&Free).await.unwrap().left, None);
     assert!(chain.packs().await.len() < packs.len());
 }
@@ -167,12 +126,7 @@ async fn where_something_needed_is_damaged_nothing_goes_and_the_plan_says_why() 
     ];
     for (what, harm, kind) in damage {
         let mut chain = Chain::begin(61).await;
-        chain
-            .take(&Step::Incremental {
-                seed: 1,
-                percent: 100,
-            })
-            .await;
+        chain.incremental(1, 100).await;
         chain.drop_number(0).await;
         let path = match what {
             "trees" => chain.pack_of(BlobKind::Tree).await,
@@ -181,14 +135,7 @@ async fn where_something_needed_is_damaged_nothing_goes_and_the_plan_says_why() 
         };
         harm(&chain.world.folder.path().join(&path));
         let packs = chain.packs().await;
-        let prepared = prepare(
-            &chain.world.repository,
-            &BTreeSet::new(),
-            &BTreeSet::new(),
-            &terms(50, false),
-        )
-        .await
-        .unwrap();
+        let prepared = chain.prepare(&terms(50, false)).await;
         let plan = prepared.plan().clone();
         let finding = plan
             .damage
@@ -209,17 +156,10 @@ async fn where_something_needed_is_damaged_nothing_goes_and_the_plan_says_why() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_pack_is_not_rewritten_and_the_others_are() {
     let mut chain = Chain::begin(71).await;
-    chain
-        .take(&Step::Incremental {
-            seed: 1,
-            percent: 70,
-        })
-        .await;
+    chain.incremental(1, 70).await;
     chain.drop_number(0).await;
     let empty = BTreeSet::new();
-    let prepared = prepare(&chain.world.repository, &empty, &empty, &terms(100, false))
-        .await
-        .unwrap();
+    let prepared = chain.prepare(&terms(100, false)).await;
     let rewritten: Vec<String> = prepared
         .plan()
         .packs

@@ -38,7 +38,7 @@ proptest! {
             for step in &steps {
                 chain.take(step).await;
             }
-            chain.take(&Step::Prune { percent: 50, soon: false }).await;
+            chain.prune(50, false).await;
         });
     }
 }
@@ -110,12 +110,7 @@ async fn a_prune_that_dies_at_any_operation_is_finished_by_the_next() {
         }
         let ended = chain.prune_killed(operations, 100, false).await;
         chain.every_snapshot_restores().await;
-        chain
-            .take(&Step::Prune {
-                percent: 100,
-                soon: false,
-            })
-            .await;
+        chain.prune(100, false).await;
         if ended {
             break;
         }

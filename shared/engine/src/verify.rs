@@ -349,9 +349,8 @@ pub async fn verify_recorded(
     catalog
         .record_verification(record, trust, &verification.findings, now, &outbox)
         .await?;
-    if trust == Trust::Verified {
-        catalog.wake_watch(&record.scope, now).await?;
-    }
+    // What was good may no longer be, or again: how old the newest good state is has to be asked anew.
+    catalog.wake_watch(&record.scope, now).await?;
     Ok(verification)
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) records: BTreeMap<SnapshotId, SnapshotRecord>,
     pub(super) rules: Rules,
     schedules: Vec<Schedule>,
+    /// What changed more than usual and nobody confirmed yet.
+    anomaly: Option<OpenAnomaly>,
     /// For how long each snapshot that stays is reckoned to stay.
     pub(super) remaining: BTreeMap<SnapshotId, TimeDelta>,
     pub(super) in_use: BTreeSet<SnapshotId>,
@@ -139,11 +141,18 @@ impl Survey {
             }
         }
         if !self.holds_found.is_empty() {
-            let records: Vec<SnapshotRecord> = self.records.values().cloned().collect();
-            let scope = self.plan.scope.clone();
-            self.plan = plan_prune(&scope, &self.rules, &records, &self.in_use, now);
+            self.decide(now);
         }
         Ok(())
+    }
+
+    /// What retention says of the snapshots as they are known now.
+    fn decide(&mut self, now: Instant) {
+        let records: Vec<SnapshotRecord> = self.records.values().cloned().collect();
+        self.plan = plan_prune(&self.plan.scope, &self.rules, &records, &self.in_use, now);
+        if let Some(open) = &self.anomaly {
+            keep_all(&mut self.plan, &records, open);
+        }
     }
 
     pub(super) fn into_plan(self, chains: Vec<InsideChain>, locks: Vec<Renewal>) -> ScopePlan {
@@ -215,25 +224,26 @@ pub(super) async fn decide(
     };
     let in_use = catalog.snapshots_in_use(scope, now).await?;
     let unended = catalog.unended_chains(scope, now).await?;
-    let mut plan = plan_prune(scope, &rules, &records, &in_use, now);
-    if let Some(open) = catalog.anomaly(scope).await?.open {
-        keep_all(&mut plan, &records, &open);
-    }
-    Ok(Survey {
-        records: records
-            .into_iter()
-            .map(|record| (record.id, record))
-            .collect(),
+    let records = records.into_iter().map(|record| (record.id, record));
+    let mut survey = Survey {
+        records: records.collect(),
         rules,
         schedules,
+        anomaly: catalog.anomaly(scope).await?.open,
         remaining: BTreeMap::new(),
         holds_found: BTreeMap::new(),
         in_use,
         unended,
-        plan,
+        plan: PrunePlan {
+            scope: scope.clone(),
+            now,
+            decisions: Vec::new(),
+        },
         abandoned: Vec::new(),
         unknown: Vec::new(),
-    })
+    };
+    survey.decide(now);
+    Ok(survey)
 }
 
 /// Nobody looked yet at what changed more than usual: what may be the last good state stays. What was

@@ -193,6 +193,18 @@ async fn a_scope_without_a_good_snapshot_is_told_although_nothing_happens() {
     tick(catalog, Utc::now()).await.unwrap();
     assert!(ended().await);
 
+    // Found damaged it is none any more: that is looked at now, not when it would be too old.
+    let objects = world.objects().await;
+    let pack = objects.iter().find(|key| key.contains("/data/")).unwrap();
+    std::fs::write(world.location().join(pack), "damaged").unwrap();
+    let (store, progress) = (world.store.clone(), Progress::new());
+    let verified = verify_recorded(catalog, store, &password(), &record, &progress)
+        .await
+        .unwrap();
+    assert!(!verified.is_good());
+    let due = catalog.watches_due(Utc::now()).await.unwrap().0;
+    assert_eq!(due.len(), 1);
+
     // Not watched any more.
     configure::apply(catalog, &crate::world::config(""), Utc::now())
         .await

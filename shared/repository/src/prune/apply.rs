@@ -37,6 +37,18 @@ pub struct Applied {
 }
 
 impl Work {
+    /// Keeps a pack that turned out to be damaged, and every other that holds one of its needed blobs: that
+    /// may be the last good copy.
+    fn keep_with_copies(&mut self, number: usize, needed: &[PackedBlob]) {
+        self.choice.keep(number);
+        for blob in needed {
+            let (_, copies) = self.index.table(blob.kind).find(&blob.id);
+            for copy in copies {
+                self.choice.keep(copy.value.pack as usize);
+            }
+        }
+    }
+
     /// Index files that name a pack which goes, is rewritten or is not there.
     pub(super) fn replaced(&self) -> Vec<IndexId> {
         let goes = |pack: &PackId| match self.index.pack_ids().binary_search(pack) {
@@ -155,6 +167,10 @@ impl Prepared {
         let mut written = Vec::new();
         let mut open: BTreeMap<BlobKind, PackBuilder> = BTreeMap::new();
         for (number, blobs) in work.choice.to_rewrite(&work.index, &work.needed) {
+            if work.choice.fate(number) != PackFate::Rewrite {
+                // It stays for the sake of a damaged one.
+                continue;
+            }
             guard.may_go_on().await.map_err(Stop::Left)?;
             let key = layout::pack(&work.index.pack_ids()[number]);
             let read = match get(&**self.repository.store(), &key).await {
@@ -166,7 +182,7 @@ impl Prepared {
                 // What is damaged stays as it is: verify tells of it, and a part may be saved.
                 Err(error) if error.finding().is_some() => {
                     applied.left = Some(format!("{error}; the pack stays as it is"));
-                    work.choice.keep(number);
+                    work.keep_with_copies(number, &blobs);
                     continue;
                 }
                 Err(error) => return Err(error.into()),

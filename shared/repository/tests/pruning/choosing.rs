@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::chain::{Chain, Free, Step, far_ahead, terms};
-use logisedge_repository::prune::{PackFate, Prices, prepare};
+use logisedge_repository::prune::{PackFate, Prices};
 use logisedge_repository::{KnownBlobs, removal};
 use logisedge_storage::ObjectStore;
 

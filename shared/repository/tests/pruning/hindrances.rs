@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use crate::chain::{self, Chain, Free, Step, terms};
 use async_trait::async_trait;
 use logisedge_domain::finding::FindingKind;
-use logisedge_repository::BlobKind;
 use logisedge_repository::check::check_snapshot;
 use logisedge_repository::prune::{Guard, PackFate, prepare};
+use logisedge_repository::{BlobKind, KnownBlobs, Location};
 
 use crate::histories::runtime;
+use crate::world::{World, noise};
 
 /// Somebody reads, from the time on that so many questions were asked.
 struct ReadAfter(std::sync::atomic::AtomicU32);
@@ -153,12 +154,74 @@ async fn where_something_needed_is_damaged_nothing_goes_and_the_plan_says_why() 
     }
 }
 
+/// One pack holds what only it has, beside a blob of which another pack, else of no use, has a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_copy_of_what_turns_out_to_be_damaged_stays() {
+    let world = World::with(chain::options()).await;
+    let files = |seeds: &[u64]| -> Vec<(String, Vec<u8>)> {
+        let file = |seed: &u64| (format!("/data/{seed}.copy"), noise(20_000, *seed));
+        seeds.iter().map(file).collect()
+    };
+    let (first, _) = world
+        .back_up(KnownBlobs::none(), &files(&[1, 2, 3]))
+        .await
+        .unwrap();
+    let (second, _) = world
+        .back_up(KnownBlobs::none(), &files(&[1, 4, 5]))
+        .await
+        .unwrap();
+    let kept = files(&[1, 2]);
+    let known = world.repository.load_index().await.unwrap().known();
+    let (third, _) = world.back_up(known, &kept).await.unwrap();
+    let dropped = [first, second].map(|id| format!("snapshots/{id}"));
+    world.store.delete(&dropped).await.unwrap();
+    let nobody = BTreeSet::new();
+    let terms = terms(100, false);
+    let prepared = prepare(&world.repository, &nobody, &nobody, &terms);
+    let prepared = prepared.await.unwrap();
+
+    // The first file's first blob, where it would be taken from.
+    let index = world.repository.load_index().await.unwrap();
+    let snapshot = world.repository.snapshot(third).await.unwrap();
+    let reader = world.repository.reader(index.clone());
+    let found = reader.files(&snapshot).await.unwrap();
+    let blob = found[0].1.content[0];
+    let copies: Vec<Location> = index.copies(BlobKind::Data, &blob).collect();
+    assert_eq!(copies.len(), 2);
+    let fate = |copy: &Location| {
+        let packs = &prepared.plan().packs;
+        packs
+            .iter()
+            .find(|pack| pack.pack == copy.pack)
+            .unwrap()
+            .fate
+    };
+    let (home, other): (Vec<_>, Vec<_>) = copies
+        .iter()
+        .partition(|copy| fate(copy) == PackFate::Rewrite);
+    assert_eq!((home.len(), fate(other[0])), (1, PackFate::Delete));
+    let key = format!("data/{}/{}", &home[0].pack.to_string()[..2], home[0].pack);
+    let file = world.folder.path().join(key);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[home[0].offset as usize + 20] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+
+    let applied = prepared.apply(&Free).await.unwrap();
+    assert!(applied.left.unwrap().contains("the pack stays as it is"));
+    let reader = world
+        .repository
+        .reader(world.repository.load_index().await.unwrap());
+    for (path, content) in kept {
+        let read = reader.read_small(&snapshot, &path, 1 << 20).await.unwrap();
+        assert_eq!(read, content, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_pack_is_not_rewritten_and_the_others_are() {
     let mut chain = Chain::begin(71).await;
     chain.incremental(1, 70).await;
     chain.drop_number(0).await;
-    let empty = BTreeSet::new();
     let prepared = chain.prepare(&terms(100, false)).await;
     let rewritten: Vec<String> = prepared
         .plan()

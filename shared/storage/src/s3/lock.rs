@@ -4,6 +4,7 @@
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use aws_smithy_types::DateTime;
+use chrono::Utc;
 use logisedge_domain::Instant;
 use logisedge_domain::storage::{LockMode, ObjectLock};
 
@@ -23,20 +24,17 @@ pub(super) fn until(at: Instant) -> DateTime {
     DateTime::from_secs(at.timestamp() + partial)
 }
 
-/// What has to be put, if anything: the longer and the stronger of both stay.
-fn extended(present: Option<ObjectLock>, wanted: ObjectLock) -> Option<ObjectLock> {
-    let Some(present) = present else {
-        return Some(wanted);
-    };
-    let mode = match (present.mode, wanted.mode) {
-        (LockMode::Governance, LockMode::Governance) => LockMode::Governance,
-        _ => LockMode::Compliance,
-    };
-    let both = ObjectLock {
-        mode,
-        until: present.until.max(wanted.until),
-    };
-    (both != present).then_some(both)
+/// What has to be put, if anything. A lock that goes on becomes no shorter and keeps its mode: S3 makes
+/// another of it only for who may bypass governance, and nobody may end compliance. One that ran out
+/// counts as none.
+fn extended(present: Option<ObjectLock>, wanted: ObjectLock, now: Instant) -> Option<ObjectLock> {
+    match present.filter(|present| present.until > now) {
+        None => Some(wanted),
+        Some(present) => (present.until < wanted.until).then_some(ObjectLock {
+            mode: present.mode,
+            until: wanted.until,
+        }),
+    }
 }
 
 impl S3Store {
@@ -73,7 +71,7 @@ impl S3Store {
         key: &str,
         wanted: ObjectLock,
     ) -> Result<bool, StorageError> {
-        let Some(lock) = extended(self.lock_of(key).await?, wanted) else {
+        let Some(lock) = extended(self.lock_of(key).await?, wanted, Utc::now()) else {
             return Ok(false);
         };
         let mode = match lock.mode {
@@ -103,11 +101,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_becomes_neither_shorter_nor_weaker() {
+    fn a_lock_that_goes_on_becomes_no_shorter_and_keeps_its_mode() {
         let lock = |mode, days| ObjectLock {
             mode,
             until: Instant::UNIX_EPOCH + TimeDelta::days(days),
         };
+        let now = Instant::UNIX_EPOCH + TimeDelta::hours(12);
         let (governance, compliance) = (LockMode::Governance, LockMode::Compliance);
         let cases = [
             (None, lock(governance, 1), Some(lock(governance, 1))),
@@ -117,10 +116,11 @@ mod tests {
                 lock(governance, 3),
                 Some(lock(governance, 3)),
             ),
+            (Some(lock(governance, 2)), lock(compliance, 1), None),
             (
                 Some(lock(governance, 2)),
-                lock(compliance, 1),
-                Some(lock(compliance, 2)),
+                lock(compliance, 3),
+                Some(lock(governance, 3)),
             ),
             (Some(lock(compliance, 2)), lock(governance, 1), None),
             (
@@ -128,10 +128,16 @@ mod tests {
                 lock(governance, 3),
                 Some(lock(compliance, 3)),
             ),
+            // Run out.
+            (
+                Some(lock(governance, 0)),
+                lock(compliance, 1),
+                Some(lock(compliance, 1)),
+            ),
         ];
         for (present, wanted, expected) in cases {
             assert_eq!(
-                extended(present, wanted),
+                extended(present, wanted, now),
                 expected,
                 "{present:?} {wanted:?}"
             );

@@ -158,6 +158,10 @@ async fn a_lock_holds_and_is_only_ever_extended() {
         lock: Some(until(LockMode::Governance, days(3))),
         ..Put::default()
     };
+    let of_compliance = Put {
+        lock: Some(until(LockMode::Compliance, days(1))),
+        ..Put::default()
+    };
     store.put("x", "content".into(), locked).await.unwrap();
     store
         .put("y", "content".into(), Put::default())
@@ -174,23 +178,30 @@ async fn a_lock_holds_and_is_only_ever_extended() {
     assert!(extend("y", until(LockMode::Governance, days(1))).await);
     assert_eq!(state("x").await, is("GOVERNANCE", days(5)));
     assert_eq!(state("y").await, is("GOVERNANCE", days(1)));
-    assert!(extend("x", until(LockMode::Compliance, days(1))).await);
-    assert_eq!(state("x").await, is("COMPLIANCE", days(5)));
-    assert!(!extend("x", until(LockMode::Governance, days(4))).await);
+    // S3 makes compliance of a lock in governance only for who may bypass that: it keeps its mode.
+    assert!(!extend("x", until(LockMode::Compliance, days(4))).await);
+    assert!(extend("x", until(LockMode::Compliance, days(6))).await);
+    assert_eq!(state("x").await, is("GOVERNANCE", days(6)));
+    store
+        .put("z", "content".into(), of_compliance)
+        .await
+        .unwrap();
+    assert!(extend("z", until(LockMode::Governance, days(4))).await);
+    assert_eq!(state("z").await, is("COMPLIANCE", days(4)));
 
     // Deleted it still is, but not destroyed: by nobody, and it comes back.
     let versions = client.list_object_versions().bucket(&bucket);
-    let versions = versions.prefix("a/c d/x").send().await.unwrap();
+    let versions = versions.prefix("a/c d/z").send().await.unwrap();
     let version = versions.versions()[0].version_id().unwrap();
-    let destroy = client.delete_object().bucket(&bucket).key("a/c d/x");
+    let destroy = client.delete_object().bucket(&bucket).key("a/c d/z");
     let destroy = destroy
         .version_id(version)
         .bypass_governance_retention(true);
     destroy.send().await.unwrap_err();
-    store.delete(&["x".to_owned()]).await.unwrap();
+    store.delete(&["z".to_owned()]).await.unwrap();
     let deleted = store.list_deleted("").await.unwrap();
     store.undelete(&deleted[0]).await.unwrap();
-    assert_eq!(store.get("x").await.unwrap(), "content");
+    assert_eq!(store.get("z").await.unwrap(), "content");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use logisedge_domain::schedule::Schedule;
 
 use crate::EngineError;
 use crate::dispatch::{Dispatched, dispatch_slots};
+use crate::relocation;
 
 /// When each schedule of `config` is due first after `now`. None: it is disabled, or its calendar
 /// has ended.
@@ -28,15 +29,27 @@ pub fn next_slots(config: &Config, now: Instant) -> BTreeMap<ScheduleName, Optio
         .collect()
 }
 
+/// Whether `config` can take the place of the one in force.
+///
+/// # Errors
+/// `Refused` where a location would lie elsewhere and snapshots lie where it was.
+pub async fn check(catalog: &Catalog, config: &Config) -> Result<(), EngineError> {
+    relocation::refuse(catalog, config).await
+}
+
 /// Applies `config`. A schedule that is due as before keeps its next slot, so that applying the same
 /// configuration again neither repeats nor skips one. Where one is overdue that is due otherwise from now
 /// on, or not at all, its slots up to `now` are dispatched first, as its form until now says: those runs
 /// are returned, and the next tick asks for them.
+///
+/// # Errors
+/// `Refused` as by [`check`], and nothing changes.
 pub async fn apply(
     catalog: &Catalog,
     config: &Config,
     now: Instant,
 ) -> Result<Dispatched, EngineError> {
+    check(catalog, config).await?;
     let names = config.schedules.iter().map(|after| (&after.name, after));
     let names: BTreeMap<&ScheduleName, &Schedule> = names.collect();
     let stays = |before: &Schedule| {

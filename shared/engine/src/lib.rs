@@ -20,6 +20,7 @@ mod progress;
 pub mod prune;
 mod quieting;
 pub mod rebuild;
+mod relocation;
 pub mod restore;
 mod rpo;
 mod stream;

@@ -144,7 +144,7 @@ pub trait ObjectStore: Debug + Send + Sync + 'static {
     }
 
     /// Sees to it that an object is locked until then at the least, and says whether that changed
-    /// anything. A lock never becomes shorter or weaker by it.
+    /// anything. A lock never becomes shorter by it, nor of another mode while it goes on.
     async fn extend_lock(&self, key: &str, _lock: ObjectLock) -> Result<bool, StorageError> {
         Err(lacks("lock", self.locate(key), "locks"))
     }

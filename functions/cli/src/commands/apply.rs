@@ -38,7 +38,10 @@ pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliErro
         check_scopes(context, &new).await?
     };
     let overdue = match args.dry_run {
-        true => Dispatched::default(),
+        true => {
+            configure::check(&context.catalog, &new).await?;
+            Dispatched::default()
+        }
         false => configure::apply(&context.catalog, &new, Utc::now()).await?,
     };
     let applied = Applied {

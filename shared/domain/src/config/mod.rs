@@ -202,6 +202,14 @@ impl LocationConfig {
         }
     }
 
+    /// Where it lies: `s3://bucket/prefix`, or a path.
+    pub fn place(&self) -> String {
+        match self {
+            Self::S3 { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}"),
+            Self::Folder { path, .. } => path.clone(),
+        }
+    }
+
     /// How what schedules lock is locked there, if it can be.
     pub fn object_lock(&self) -> Option<LockMode> {
         match self {

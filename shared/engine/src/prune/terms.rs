@@ -33,7 +33,7 @@ pub(super) fn remaining(
         };
         let assumptions = Assumptions {
             now,
-            days,
+            until: now + TimeDelta::days(days.into()),
             sizes: nothing,
             pack_bytes: 1,
             grace_days: 0,

@@ -8,6 +8,7 @@ mod archived;
 mod attempts;
 mod bucket;
 mod capacity;
+mod configuring;
 mod dispatching;
 mod doubles;
 mod dying;

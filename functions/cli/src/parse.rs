@@ -1,6 +1,6 @@
 //! Values on the command line that are neither numbers nor names.
 
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 use logisedge_domain::Instant;
 use logisedge_domain::format::parse_bytes;
 use logisedge_domain::prices::{CLASSES, STANDARD, StorageClass};
@@ -10,6 +10,7 @@ pub(crate) fn instant(text: &str) -> Result<Instant, String> {
     let day = text.parse::<NaiveDate>().ok();
     day.map(|day| day.and_time(NaiveTime::MIN).and_utc())
         .or_else(|| text.parse::<Instant>().ok())
+        .filter(|instant| (1..=9999).contains(&instant.year()))
         .ok_or_else(|| "write 2026-12-01 or 2026-12-01T06:00:00Z".to_owned())
 }
 
@@ -56,7 +57,9 @@ mod tests {
             assert!(size(text).is_err(), "{text}");
         }
         assert_eq!(instant("2026-12-01"), instant("2026-12-01T00:00:00Z"));
-        assert!(instant("tomorrow").is_err());
+        for text in ["tomorrow", "+262142-12-20", "-0001-01-01"] {
+            assert!(instant(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -55,13 +55,19 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// When what is written at an instant goes: at the midnight (UTC) after its days, as S3 reckons it.
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html>
+    /// When what is written at an instant goes.
     pub fn at(&self, written: Instant) -> Instant {
-        let day = (written + TimeDelta::days(self.after_days.into())).date_naive();
-        let next = day.succ_opt().unwrap_or(day);
-        next.and_time(NaiveTime::MIN).and_utc()
+        after_days(written, self.after_days)
     }
+}
+
+/// When a lifecycle rule acts so many days after something: at the next midnight (UTC), as S3 reckons it.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html>
+pub fn after_days(since: Instant, days: u32) -> Instant {
+    let then = since.checked_add_signed(TimeDelta::days(days.into()));
+    let day = then.unwrap_or(Instant::MAX_UTC).date_naive();
+    let next = day.succ_opt().unwrap_or(day);
+    next.and_time(NaiveTime::MIN).and_utc()
 }
 
 /// The lifecycle rules of a stack that move rows.

@@ -62,7 +62,7 @@ pub(crate) struct RetentionPreview {
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub(crate) change_bytes: Option<u64>,
     /// Days for which the bucket keeps what was pruned (the stack's GraceDays).
-    #[arg(long, default_value_t = 14)]
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) grace_days: u32,
     #[command(flatten)]
     pub(crate) moves: Moves,

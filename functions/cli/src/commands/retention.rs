@@ -2,7 +2,7 @@
 
 use chrono::{Days, NaiveTime, TimeDelta, Utc};
 use logisedge_domain::Instant;
-use logisedge_domain::config::Config;
+use logisedge_domain::config::{Config, LocationConfig};
 use logisedge_domain::format;
 use logisedge_domain::id::ScopeName;
 use logisedge_domain::preview::{
@@ -69,7 +69,10 @@ fn points(args: &RetentionPreview, now: Instant) -> Result<Vec<Instant>, CliErro
         let midnight = midnight.map(|next| next.and_time(NaiveTime::MIN).and_utc());
         let end = midnight.filter(|end| *end > now && *end - now <= TimeDelta::days(3660));
         end.ok_or_else(|| {
-            CliError::failed(format!("{day} is not within the ten years from now on"))
+            CliError::failed(format!(
+                "{day} is not within the ten years from {} on",
+                utc(now)
+            ))
         })
     });
     ends.collect()
@@ -113,7 +116,11 @@ fn of_scope(
         )));
     };
     let change = measured.map(|sizes| sizes.change_bytes);
-    let schedules = &config.schedules;
+    let of_scope = |schedule: &&Schedule| {
+        let took = |record: &SnapshotRecord| record.schedule.as_ref() == Some(&schedule.name);
+        schedule.scopes.contains(scope) || existing.iter().any(took)
+    };
+    let schedules: Vec<&Schedule> = config.schedules.iter().filter(of_scope).collect();
     let rules = Rules {
         schedules: schedules
             .iter()
@@ -122,21 +129,29 @@ fn of_scope(
         scope: config.scopes.get(scope).and_then(|scope| scope.retention),
     };
     let last = points.iter().max().copied().unwrap_or(now);
+    let is_in_s3 = schedules.iter().any(|schedule| {
+        let location = config.locations.get(&schedule.location);
+        matches!(location, Some(LocationConfig::S3 { .. }))
+    });
     let assumptions = Assumptions {
         now,
-        days: u32::try_from((last - now).num_days() + 1).unwrap_or(u32::MAX),
+        until: last,
         sizes: Sizes {
             full_bytes,
             change_bytes: args.change_bytes.or(change).unwrap_or(full_bytes),
         },
         pack_bytes: logisedge_repository::Options::default().pack_bytes as u64,
-        grace_days: args.grace_days,
+        grace_days: if is_in_s3 { args.grace_days } else { 0 },
         prune_at: PRUNE_AT,
         transitions: args.moves.transitions().map_err(CliError::refused)?,
     };
-    let schedules: Vec<&Schedule> = schedules.iter().collect();
-    preview_keeping(scope, &schedules, &rules, existing, &assumptions, points)
-        .map_err(|e| CliError::refused(e.to_string()))
+    let preview = preview_keeping(scope, &schedules, &rules, existing, &assumptions, points);
+    let mut preview = preview.map_err(|e| CliError::refused(e.to_string()))?;
+    if !is_in_s3 {
+        preview.months.clear();
+        preview.classes.clear();
+    }
+    Ok(preview)
 }
 
 fn text(shown: &Shown) -> String {
@@ -157,7 +172,7 @@ fn scope_text(preview: &KeepingPreview) -> String {
         preview.scope,
         utc(assumed.now),
         format::counted(preview.runs as u64, "run"),
-        format::counted(assumed.days.into(), "day"),
+        days(assumed.days()),
         format::bytes(assumed.sizes.full_bytes),
         format::bytes(assumed.sizes.change_bytes),
         format::counted(assumed.grace_days.into(), "day"),
@@ -166,15 +181,22 @@ fn scope_text(preview: &KeepingPreview) -> String {
     if !preview.dropped.is_empty() {
         parts.push(dropped_text(&preview.dropped));
     }
-    parts.push(months_text(&preview.months, &assumed.transitions));
-    parts.push(classes_text(&preview.classes));
+    if preview.months.is_empty() {
+        parts.push("No prices: what it stores lies in no bucket of S3.".to_owned());
+    } else {
+        parts.push(months_text(&preview.months, &assumed.transitions));
+        parts.push(classes_text(&preview.classes));
+    }
     parts.join("\n\n")
 }
 
 fn more(rows: usize) -> String {
     match rows.checked_sub(ROWS_MAX) {
         None | Some(0) => String::new(),
-        Some(more) => format!("\n  … and {more} more (--json shows all)"),
+        Some(more) => {
+            let more = format::count(more as u64);
+            format!("\n  … and {more} more (--json shows all)")
+        }
     }
 }
 
@@ -222,7 +244,19 @@ fn dropped_text(dropped: &[Dropped]) -> String {
 }
 
 fn usd(amount: f64) -> String {
-    format!("{amount:.2}")
+    // A sum of nothing is -0.
+    format!("{:.2}", amount + 0.0)
+}
+
+/// Days, a part of one to a tenth.
+fn number(days: f64) -> String {
+    ((days * 10.0).round() / 10.0).to_string()
+}
+
+fn days(days: f64) -> String {
+    let number = number(days);
+    let noun = if number == "1" { "day" } else { "days" };
+    format!("{number} {noun}")
 }
 
 fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
@@ -236,7 +270,7 @@ fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
     let rows = months.iter().map(|month| {
         let mut row = vec![
             month.month.clone(),
-            month.days.to_string(),
+            number(month.days),
             format::bytes(month.bytes_average),
         ];
         row.extend(moves.iter().map(|moves| {
@@ -266,7 +300,9 @@ fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
     let numbers: Vec<usize> = (1..headings.len()).collect();
     let rows = table(&headings, rows, &numbers);
     if moves.is_empty() {
-        return format!("Cost per month in S3 STANDARD\n{rows}");
+        return format!(
+            "Cost per month in S3 STANDARD; STORED is the average, days of grace included\n{rows}"
+        );
     }
     let moved: Vec<String> = moves
         .iter()
@@ -276,7 +312,8 @@ fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
         })
         .collect();
     format!(
-        "Cost per month in S3 STANDARD and, where schedules say so, {}\n{rows}",
+        "Cost per month in S3 STANDARD and, where schedules say so, {}; STORED is the average, days of \
+         grace included\n{rows}",
         moved.join(" or ")
     )
 }
@@ -300,5 +337,8 @@ fn classes_text(classes: &[ClassCost]) -> String {
     });
     let headings = ["CLASS", "STORAGE", "REQUESTS", "USD", "DAYS CHARGED", ""];
     let rows = table(&headings, rows, &[1, 2, 3, 4]);
-    format!("The last 30 days, had everything been written to one storage class\n{rows}")
+    format!(
+        "The last 30 days, had everything been written to one storage class and been verified as it is \
+         there\n{rows}"
+    )
 }

@@ -1,6 +1,6 @@
 //! `schedule preview`: the next runs of each schedule.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use logisedge_domain::id::ScheduleName;
 use logisedge_domain::preview::{SlotPreview, preview_slots};
 use serde::Serialize;
@@ -20,7 +20,9 @@ struct Shown {
 
 pub(crate) async fn preview(context: &Context, args: &SchedulePreview) -> Result<(), CliError> {
     let config = context.config(args.file.as_deref()).await?;
-    let from = args.from.unwrap_or_else(Utc::now);
+    // A run that is due at just the time that is asked about is one of them.
+    let from = args.from.map(|from| from - TimeDelta::nanoseconds(1));
+    let from = from.unwrap_or_else(Utc::now);
     let wanted = |name: &ScheduleName| args.schedule.as_ref().is_none_or(|only| only == name);
     let shown: Vec<Shown> = config
         .schedules

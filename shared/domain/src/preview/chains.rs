@@ -5,12 +5,10 @@
 //! differential's as long as it or a later incremental of its chain is. That is the safe side: a
 //! later snapshot may share less.
 
-use chrono::TimeDelta;
-
 use crate::Instant;
 use crate::prices::{STANDARD, StorageClass};
 use crate::snapshot::Kind;
-use crate::storage::{StorageTier, Transitions};
+use crate::storage::{StorageTier, Transitions, after_days};
 
 /// What one snapshot stored.
 #[derive(Debug, Clone)]
@@ -23,14 +21,26 @@ pub(super) struct Piece {
     pub(super) from: Instant,
     /// Whether the snapshot is still there.
     pub(super) live: bool,
+    /// Until when nobody can destroy them.
+    pub(super) locked_until: Option<Instant>,
     /// When prune deleted the bytes.
     pub(super) freed: Option<Instant>,
 }
 
 impl Piece {
-    /// Whether S3 holds the bytes at an instant, the grace days included.
-    pub(super) fn is_held(&self, at: Instant, grace: TimeDelta) -> bool {
-        self.from <= at && self.freed.is_none_or(|freed| at < freed + grace)
+    /// When S3 destroys the bytes: when both their lock and the days of grace are over.
+    pub(super) fn gone(&self, grace_days: u32) -> Option<Instant> {
+        let freed = self.freed?;
+        let grace = match grace_days {
+            0 => freed,
+            days => after_days(freed, days),
+        };
+        Some(self.locked_until.map_or(grace, |until| until.max(grace)))
+    }
+
+    /// Whether S3 holds the bytes at an instant, whether or not a snapshot needs them.
+    pub(super) fn is_held(&self, at: Instant, grace_days: u32) -> bool {
+        self.from <= at && self.gone(grace_days).is_none_or(|gone| at < gone)
     }
 
     /// When they move to another class, and to which. What is deleted before does not: lifecycle rules
@@ -50,7 +60,7 @@ impl Piece {
 
     /// Whether a snapshot needs the bytes at an instant.
     pub(super) fn is_needed(&self, at: Instant) -> bool {
-        self.is_held(at, TimeDelta::zero())
+        self.from <= at && self.freed.is_none_or(|freed| at < freed)
     }
 }
 

@@ -15,8 +15,8 @@ use crate::prices::{CLASSES, GIGABYTE, STANDARD, StorageClass};
 pub struct MonthCost {
     /// `2026-12`.
     pub month: String,
-    /// Its days inside the preview.
-    pub days: u32,
+    /// Its days inside the preview; of the first and the last day that may be a part.
+    pub days: f64,
     /// Bytes held, the grace days' included, on average over those days.
     pub bytes_average: u64,
     /// The same by the storage class that they lie in.
@@ -47,6 +47,8 @@ pub struct ClassCost {
 /// Days of [`ClassCost`].
 const CLASS_DAYS: i64 = 30;
 
+const DAY_MILLISECONDS: f64 = 86_400_000.0;
+
 /// A run or a verification, for the requests that it makes.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
@@ -55,6 +57,16 @@ pub(super) struct Work {
     pub(super) stored: u64,
     /// All blobs that its snapshot needs, which verification reads.
     pub(super) read: Vec<Part>,
+}
+
+/// The daily verification of the newest snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Daily {
+    pub(super) work: Work,
+    /// Whether it reads at all, by the snapshot's own tier.
+    pub(super) is_read: bool,
+    /// Whether it would where reading is dear.
+    pub(super) is_dear: bool,
 }
 
 /// Bytes that lie in one class when they are read.
@@ -121,32 +133,45 @@ impl Stay<'_> {
     }
 }
 
+/// The days of the preview, or what of them lies inside: each with its middle and its length in days.
+fn days(assumptions: &Assumptions) -> impl Iterator<Item = (NaiveDate, Instant, f64)> {
+    let (now, until) = (assumptions.now, assumptions.until);
+    let days = now.date_naive().iter_days().map(move |day| {
+        let begin = midnight(day).max(now);
+        let end = (midnight(day) + TimeDelta::days(1)).min(until);
+        (day, begin, end)
+    });
+    days.take_while(|(_, begin, end)| begin < end)
+        .map(|(day, begin, end)| {
+            let length = end - begin;
+            let part = length.num_milliseconds() as f64 / DAY_MILLISECONDS;
+            (day, begin + length / 2, part)
+        })
+}
+
 pub(super) fn months(
     pieces: &[Piece],
     work: &[Work],
-    daily: &[Work],
+    daily: &[Daily],
     assumptions: &Assumptions,
 ) -> Vec<MonthCost> {
-    let grace = TimeDelta::days(assumptions.grace_days.into());
     let stays: Vec<Stay<'_>> = pieces
         .iter()
         .map(|piece| Stay {
             piece,
             moves: piece.moves(&assumptions.transitions),
-            gone: piece.freed.map(|freed| freed + grace),
+            gone: piece.gone(assumptions.grace_days),
         })
         .collect();
     let mut months: Vec<MonthCost> = Vec::new();
-    let first = assumptions.now.date_naive();
-    let days = first.iter_days().skip(1).take(assumptions.days as usize);
-    let mut bytes_days: BTreeMap<&'static str, u128> = BTreeMap::new();
-    for day in days {
+    let mut bytes_days: BTreeMap<&'static str, f64> = BTreeMap::new();
+    for (day, middle, part) in days(assumptions) {
         let name = day.format("%Y-%m").to_string();
         if months.last().is_none_or(|month| month.month != name) {
             bytes_days.clear();
             months.push(MonthCost {
                 month: name,
-                days: 0,
+                days: 0.0,
                 bytes_average: 0,
                 classes: BTreeMap::new(),
                 storage: 0.0,
@@ -159,23 +184,25 @@ pub(super) fn months(
         let Some(month) = months.last_mut() else {
             continue;
         };
-        month.days += 1;
-        let noon = midnight(day) + TimeDelta::hours(12);
+        month.days += part;
         for stay in &stays {
             let bytes = stay.piece.bytes;
-            if let Some((class, is_there)) = stay.class(noon) {
+            if let Some((class, is_there)) = stay.class(middle) {
                 month.storage +=
-                    bytes as f64 / GIGABYTE * class.gigabyte_month / days_in_month(day);
-                *bytes_days.entry(class.name).or_default() +=
-                    u128::from(bytes) * u128::from(is_there);
+                    bytes as f64 / GIGABYTE * class.gigabyte_month * part / days_in_month(day);
+                let there = if is_there { bytes as f64 * part } else { 0.0 };
+                *bytes_days.entry(class.name).or_default() += there;
             }
-            if let Some((_, class)) = stay.moves.filter(|(moves, _)| moves.date_naive() == day) {
+            let is_today = |(moves, _): &(Instant, StorageClass)| {
+                moves.date_naive() == day && (assumptions.now..assumptions.until).contains(moves)
+            };
+            if let Some((_, class)) = stay.moves.filter(is_today) {
                 let packs = packs(bytes, assumptions.pack_bytes);
                 month.transitions += packs;
                 month.requests += packs as f64 / 1000.0 * class.thousand_puts;
             }
         }
-        let average = |bytes: u128| (bytes / u128::from(month.days)) as u64;
+        let average = |bytes: f64| (bytes / month.days).round() as u64;
         month.bytes_average = average(bytes_days.values().sum());
         let averages = bytes_days
             .iter()
@@ -186,7 +213,8 @@ pub(super) fn months(
             month.puts += puts;
             month.requests += puts as f64 / 1000.0 * STANDARD.thousand_puts;
         }
-        let verified = work.iter().chain(daily);
+        let daily = daily.iter().filter(|daily| daily.is_read);
+        let verified = work.iter().chain(daily.map(|daily| &daily.work));
         for work in verified.filter(|work| work.at.date_naive() == day) {
             month.gets += gets(work, assumptions);
             month.requests += reading(work, assumptions);
@@ -202,36 +230,43 @@ fn days_in_month(day: NaiveDate) -> f64 {
 pub(super) fn classes(
     pieces: &[Piece],
     work: &[Work],
-    daily: &[Work],
+    daily: &[Daily],
     assumptions: &Assumptions,
 ) -> Vec<ClassCost> {
-    let until = assumptions.now + TimeDelta::days(assumptions.days.into());
-    let from = until - TimeDelta::days(CLASS_DAYS.min(assumptions.days.into()));
-    let grace = TimeDelta::days(assumptions.grace_days.into());
+    let until = assumptions.until;
+    let from = assumptions.now.max(until - TimeDelta::days(CLASS_DAYS));
     let of_class = |class: &StorageClass| {
         let least = TimeDelta::days(class.days_min.into());
         let gigabyte_days: f64 = pieces
             .iter()
             .map(|piece| {
-                let end = piece.freed.map_or(until, |freed| freed + grace);
+                let end = piece.gone(assumptions.grace_days).unwrap_or(until);
                 let end = end.max(piece.from + least).min(until);
                 let begin = piece.from.max(from);
-                let days = (end - begin).num_seconds().max(0) as f64 / 86_400.0;
+                let days = (end - begin).num_milliseconds().max(0) as f64 / DAY_MILLISECONDS;
                 piece.bytes as f64 / GIGABYTE * days
             })
             .sum();
-        let is_within = |work: &&Work| work.at > from && work.at <= until;
+        let is_within = |work: &&Work| (from..until).contains(&work.at);
         let runs = work.iter().filter(is_within);
         let written: u64 = runs.map(|work| puts(work, assumptions)).sum();
+        // By the rules that such a schedule has: what is dear to read is read every 30 days, and of what
+        // is archived nothing is.
+        let is_standard = class.name == STANDARD.name;
+        let daily = daily.iter().filter(|daily| is_standard || daily.is_dear);
+        let verified = work.iter().chain(daily.map(|daily| &daily.work));
         let (mut read, mut bytes_read) = (0, 0);
-        for work in work.iter().chain(daily).filter(is_within) {
-            let bytes = work.read.iter().map(|part| part.bytes).sum();
-            read += packs(bytes, assumptions.pack_bytes) + OTHER_OBJECTS;
-            bytes_read += bytes;
+        for work in verified.filter(is_within) {
+            read += OTHER_OBJECTS;
+            if !class.archived {
+                let bytes = work.read.iter().map(|part| part.bytes).sum();
+                read += packs(bytes, assumptions.pack_bytes);
+                bytes_read += bytes;
+            }
         }
         ClassCost {
             class: *class,
-            storage: gigabyte_days * class.gigabyte_month / 30.0,
+            storage: gigabyte_days * class.gigabyte_month / CLASS_DAYS as f64,
             requests: written as f64 / 1000.0 * class.thousand_puts
                 + read as f64 / 1000.0 * class.thousand_gets
                 + bytes_read as f64 / GIGABYTE * class.gigabyte_read,

@@ -48,8 +48,8 @@ impl Sizes {
 pub struct Assumptions {
     /// Where it begins.
     pub now: Instant,
-    /// How far it goes.
-    pub days: u32,
+    /// Where it ends: what is due then is no part of it.
+    pub until: Instant,
     /// What runs store.
     pub sizes: Sizes,
     /// Bytes of a full pack.
@@ -60,6 +60,13 @@ pub struct Assumptions {
     pub prune_at: NaiveTime,
     /// Where rows go that are not to stay in STANDARD.
     pub transitions: Transitions,
+}
+
+impl Assumptions {
+    /// Its days, a part of one included.
+    pub fn days(&self) -> f64 {
+        (self.until - self.now).num_seconds() as f64 / 86_400.0
+    }
 }
 
 /// A snapshot in a preview.
@@ -144,9 +151,9 @@ pub fn preview_keeping(
     assumptions: &Assumptions,
     points: &[Instant],
 ) -> Result<KeepingPreview, PreviewError> {
-    let end = assumptions.now + TimeDelta::days(assumptions.days.into());
-    let slots = slots(scope, schedules, assumptions, end)?;
-    let mut play = Play::new(scope, rules, existing, assumptions);
+    let end = assumptions.until;
+    let slots = slots(scope, schedules, assumptions)?;
+    let mut play = Play::new(scope, schedules, rules, existing, assumptions);
     let mut points: Vec<Instant> = points.to_vec();
     points.sort();
     let mut states = Vec::new();
@@ -165,8 +172,8 @@ pub fn preview_keeping(
                 .filter(|at| *at <= until);
             let point = points_left.peek().map(|at| **at).filter(|at| *at <= until);
             match (slot, point) {
-                // A point sees the run that is due then.
-                (Some(slot), point) if point.is_none_or(|point| slot <= point) => {
+                // What is due at a point comes after it.
+                (Some(slot), point) if point.is_none_or(|point| slot < point) => {
                     if let Some((_, schedule)) = slots_left.next() {
                         play.run(slot, schedule);
                     }
@@ -195,26 +202,31 @@ pub fn preview_keeping(
     })
 }
 
-/// Every slot of the scope's enabled schedules, in the order of time.
+/// Every slot of the scope's enabled schedules, in the order of time: from the beginning on, and before the
+/// end.
 fn slots<'s>(
     scope: &ScopeName,
     schedules: &[&'s Schedule],
     assumptions: &Assumptions,
-    end: Instant,
 ) -> Result<Vec<(Instant, &'s Schedule)>, PreviewError> {
     let mut slots = Vec::new();
     for schedule in schedules {
         if !schedule.enabled || !schedule.scopes.contains(scope) {
             continue;
         }
-        let due = schedule.slots_between(assumptions.now, end);
+        let (from, end) = (just_before(assumptions.now), just_before(assumptions.until));
+        let due = schedule.slots_between(from, end);
         slots.extend(due.take(RUNS_MAX + 1).map(|slot| (slot, *schedule)));
         if slots.len() > RUNS_MAX {
             return Err(PreviewError::Runs {
-                days: assumptions.days,
+                days: assumptions.days().ceil() as u32,
             });
         }
     }
     slots.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
     Ok(slots)
+}
+
+fn just_before(instant: Instant) -> Instant {
+    instant - TimeDelta::nanoseconds(1)
 }

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
-
 use super::chains::{Piece, free};
-use super::costs::{Part, Work};
+use super::costs::{Daily, Part, Work};
 use super::keeping::{Assumptions, Dropped, SnapshotPreview, State};
 use crate::Instant;
 use crate::chain::{Choice, Wanted, choose};
-use crate::id::{ChainPath, RunId, ScopeName, SnapshotId};
+use crate::id::{ChainPath, RunId, ScheduleName, ScopeName, SnapshotId};
+use crate::lock::ChainLock;
 use crate::prices::STANDARD;
-use crate::retention::{Rules, plan_prune};
+use crate::retention::{Rules, Span, plan_prune};
 use crate::schedule::Schedule;
 use crate::snapshot::{Kind, SnapshotRecord, Trust};
 use crate::storage::StorageTier;
@@ -28,10 +27,16 @@ pub(super) struct Play<'p> {
     chains: Vec<ChainPath>,
     /// The piece of each chain's full.
     fulls: BTreeMap<usize, usize>,
+    /// Until when each chain is locked.
+    chain_locks: BTreeMap<usize, Instant>,
+    /// For how long schedules lock what they take.
+    locks: BTreeMap<ScheduleName, Span>,
     /// Runs.
     pub(super) work: Vec<Work>,
     /// What the daily verification reads.
-    pub(super) daily: Vec<Work>,
+    pub(super) daily: Vec<Daily>,
+    /// When the newest snapshot was read last, were its class one that is dear to read.
+    read_where_dear: BTreeMap<SnapshotId, Instant>,
     pub(super) dropped: Vec<Dropped>,
     made: u64,
 }
@@ -39,10 +44,13 @@ pub(super) struct Play<'p> {
 impl<'p> Play<'p> {
     pub(super) fn new(
         scope: &'p ScopeName,
+        schedules: &[&Schedule],
         rules: &'p Rules,
         existing: &[SnapshotRecord],
         assumptions: &'p Assumptions,
     ) -> Self {
+        let locks = schedules.iter();
+        let locks = locks.filter_map(|schedule| Some((schedule.name.clone(), schedule.lock?)));
         let mut play = Self {
             scope,
             rules,
@@ -52,8 +60,11 @@ impl<'p> Play<'p> {
             pieces: Vec::new(),
             chains: Vec::new(),
             fulls: BTreeMap::new(),
+            chain_locks: BTreeMap::new(),
+            locks: locks.collect(),
             work: Vec::new(),
             daily: Vec::new(),
+            read_where_dear: BTreeMap::new(),
             dropped: Vec::new(),
             made: 0,
         };
@@ -85,14 +96,56 @@ impl<'p> Play<'p> {
             bytes: record.bytes_stored,
             from: record.taken_at,
             live: true,
+            locked_until: None,
             freed: None,
         });
+        if let Some(until) = record.locked_until {
+            self.lock(chain, until);
+        }
         self.live.push((record, piece));
+    }
+
+    /// Whatever of a chain is there by now is locked until then at the least.
+    fn lock(&mut self, chain: usize, until: Instant) {
+        let locked = self.chain_locks.entry(chain).or_insert(until);
+        *locked = until.max(*locked);
+    }
+
+    /// Renews the locks of chains that keep a snapshot, as the daily prune does.
+    fn renew_locks(&mut self, now: Instant) {
+        if self.locks.is_empty() {
+            return;
+        }
+        let mut chains: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (number, (_, piece)) in self.live.iter().enumerate() {
+            chains
+                .entry(self.pieces[*piece].chain)
+                .or_default()
+                .push(number);
+        }
+        for (chain, numbers) in chains {
+            let kept = numbers.iter().map(|number| &self.live[*number].0);
+            let lock_of = |record: &SnapshotRecord| {
+                let schedule = record.schedule.as_ref()?;
+                self.locks.get(schedule).copied()
+            };
+            let kept: Vec<_> = kept.map(|record| (record, lock_of(record))).collect();
+            let Some(until) = ChainLock::of(&kept, now).renewal else {
+                continue;
+            };
+            self.lock(chain, until);
+            for number in numbers {
+                self.live[number].0.locked_until = Some(until);
+            }
+        }
     }
 
     /// What a run takes, and the number of its chain: as a real one is decided, but that nothing is
     /// damaged and no attempt hangs.
     fn choose(&mut self, slot: Instant, schedule: &Schedule) -> (Kind, Option<String>, usize) {
+        if schedule.kind == Kind::Full {
+            return (Kind::Full, None, self.begin_chain(slot));
+        }
         let wanted = Wanted {
             kind: schedule.kind,
             full: Some((schedule.full.unwrap_or_default(), schedule.zone)),
@@ -116,10 +169,14 @@ impl<'p> Play<'p> {
                     Choice::Full(why) => why.map(|why| why.to_string()),
                     Choice::On(_) => None,
                 };
-                self.chains.push(ChainPath::new(self.scope, slot));
-                (Kind::Full, why, self.chains.len() - 1)
+                (Kind::Full, why, self.begin_chain(slot))
             }
         }
+    }
+
+    fn begin_chain(&mut self, slot: Instant) -> usize {
+        self.chains.push(ChainPath::new(self.scope, slot));
+        self.chains.len() - 1
     }
 
     pub(super) fn run(&mut self, slot: Instant, schedule: &Schedule) {
@@ -153,7 +210,7 @@ impl<'p> Play<'p> {
             findings: 0,
             deleting_since: None,
             hold: None,
-            locked_until: None,
+            locked_until: schedule.lock.and_then(|length| length.after(slot)),
         };
         self.add(record, chain);
         self.work.push(Work {
@@ -206,21 +263,54 @@ impl<'p> Play<'p> {
                 _ => self.live.push((record, piece)),
             }
         }
+        self.renew_locks(now);
         free(&mut self.pieces, now);
-        // The daily rule verifies the scope's newest snapshot.
+        for piece in &mut self.pieces {
+            if piece.freed == Some(now) {
+                piece.locked_until = self.chain_locks.get(&piece.chain).copied();
+            }
+        }
+        self.verify(now);
+    }
+
+    /// The daily rule verifies the scope's newest snapshot.
+    fn verify(&mut self, now: Instant) {
         let newest = self
             .live
             .iter_mut()
-            .max_by_key(|(record, _)| record.taken_at)
-            .filter(|(record, _)| record.is_read_daily(now));
-        if let Some((newest, piece)) = newest {
+            .max_by_key(|(record, _)| record.taken_at);
+        let Some((newest, piece)) = newest else {
+            return;
+        };
+        let piece = *piece;
+        let is_read = newest.is_read_daily(now);
+        if is_read {
             newest.trust = Trust::Verified;
             newest.verified_at = Some(now);
-            let piece = *piece;
-            self.daily.push(Work {
-                at: now,
-                stored: 0,
-                read: self.read_of(piece, now),
+        }
+        let dear = SnapshotRecord {
+            tier: StorageTier::Cold,
+            trust: Trust::Verified,
+            verified_at: self
+                .read_where_dear
+                .get(&newest.id)
+                .copied()
+                .or(Some(newest.taken_at)),
+            ..newest.clone()
+        };
+        let is_dear = dear.is_read_daily(now);
+        if is_dear {
+            self.read_where_dear = [(dear.id, now)].into();
+        }
+        if is_read || is_dear {
+            self.daily.push(Daily {
+                work: Work {
+                    at: now,
+                    stored: 0,
+                    read: self.read_of(piece, now),
+                },
+                is_read,
+                is_dear,
             });
         }
     }
@@ -251,9 +341,12 @@ impl<'p> Play<'p> {
             })
             .collect();
         snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.taken_at));
-        let grace = TimeDelta::days(self.assumptions.grace_days.into());
+        let grace_days = self.assumptions.grace_days;
         let bytes = |needed: bool| {
-            let held = self.pieces.iter().filter(|piece| piece.is_held(at, grace));
+            let held = self
+                .pieces
+                .iter()
+                .filter(|piece| piece.is_held(at, grace_days));
             let of = held.filter(|piece| piece.is_needed(at) == needed);
             of.map(|piece| piece.bytes).sum()
         };

@@ -20,7 +20,7 @@ const GIGABYTE: u64 = 1 << 30;
 fn assumptions(now: &str, days: u32) -> Assumptions {
     Assumptions {
         now: at(now),
-        days,
+        until: at(now) + TimeDelta::days(days.into()),
         sizes: Sizes {
             full_bytes: GIGABYTE,
             change_bytes: GIGABYTE / 10,
@@ -46,7 +46,7 @@ fn preview(
 ) -> KeepingPreview {
     let points: Vec<Instant> = [30, 90, 365]
         .into_iter()
-        .filter(|days| *days <= assumptions.days)
+        .filter(|days| f64::from(*days) <= assumptions.days())
         .map(|days| assumptions.now + TimeDelta::days(days.into()))
         .collect();
     let scope = "customers".parse().unwrap();
@@ -132,8 +132,8 @@ fn a_year_of_the_seeds_rotation() {
     assert_eq!(year.len(), 7 + 2 + 10, "{year:?}");
     for state in &preview.states {
         assert_eq!(state.bytes_kept, state.snapshots.len() as u64 * GIGABYTE);
-        // One goes each day but where a month's last one stays; fourteen days are kept.
-        assert!(state.bytes_in_grace <= 15 * GIGABYTE);
+        // One goes each day but where a month's last one stays; fourteen days are kept, and the rest of the next.
+        assert!(state.bytes_in_grace <= 16 * GIGABYTE);
         assert!(state.snapshots.iter().all(|s| !s.reason.is_empty()));
     }
     let gone = preview.dropped.len();
@@ -152,14 +152,17 @@ fn what_a_month_costs() {
     };
     let assumptions = Assumptions {
         grace_days: 1,
-        ..assumptions("2026-01-31T12:00:00Z", 59)
+        ..assumptions("2026-01-31T12:00:00Z", 60)
     };
     let preview = preview(&daily, &[], &assumptions);
-    let march = &preview.months[1];
-    assert_eq!((march.month.as_str(), march.days), ("2026-03", 31));
-    // At noon two are kept and the one that was pruned at 06:23 is in its grace.
-    assert_eq!(march.bytes_average, 3 * GIGABYTE);
-    assert!((march.storage - 3.0 * 0.023).abs() < 1e-9);
+    let days = preview.months.iter().map(|month| month.days);
+    assert_eq!(days.collect::<Vec<_>>(), [0.5, 28.0, 31.0, 0.5]);
+    let march = &preview.months[2];
+    assert_eq!(march.month, "2026-03");
+    // At noon two are kept. One that is pruned at 06:23 goes at the midnight after a day of grace: one is of
+    // today and one of yesterday.
+    assert_eq!(march.bytes_average, 4 * GIGABYTE);
+    assert!((march.storage - 4.0 * 0.023).abs() < 1e-9);
     // 64 packs and 5 other objects a run, each run verified once and once more a day.
     assert_eq!(march.puts, 31 * 69);
     assert_eq!(march.gets, 2 * 31 * 69);
@@ -175,7 +178,7 @@ fn what_a_month_costs() {
             .unwrap()
     };
     assert!(
-        (of("STANDARD").storage - 3.0 * 0.023).abs() < 0.01,
+        (of("STANDARD").storage - 4.0 * 0.023).abs() < 0.01,
         "{:?}",
         of("STANDARD")
     );
@@ -201,16 +204,16 @@ fn what_a_month_costs_where_rows_move_to_another_class() {
     };
     let assumptions = Assumptions {
         grace_days: 1,
-        ..assumptions("2026-01-01T12:00:00Z", 180)
+        ..assumptions("2026-01-01T12:00:00Z", 181)
     };
     let preview = preview(&cold, &[], &assumptions);
     let june = &preview.months[5];
-    assert_eq!((june.month.as_str(), june.days), ("2026-06", 30));
-    // Of today and the 30 days before, of the nine before that, and of the one that was pruned today.
-    let held = [("STANDARD", 31 * GIGABYTE), ("GLACIER_IR", 10 * GIGABYTE)];
+    assert_eq!((june.month.as_str(), june.days), ("2026-06", 30.0));
+    // Of today and the 30 days before; of the nine before that, and what was pruned today and yesterday.
+    let held = [("STANDARD", 31 * GIGABYTE), ("GLACIER_IR", 11 * GIGABYTE)];
     assert_eq!(june.classes, held.into());
-    assert_eq!(june.bytes_average, 41 * GIGABYTE);
-    // Paid for are also the 80 days for which nothing is there any more.
+    assert_eq!(june.bytes_average, 42 * GIGABYTE);
+    // Paid for are also the 79 days for which nothing is there any more.
     let storage = 31.0 * 0.023 + 90.0 * 0.004;
     assert!((june.storage - storage).abs() < 1e-9, "{}", june.storage);
     // What is cold and good is read when it is committed, and not again while it is the newest.
@@ -218,6 +221,28 @@ fn what_a_month_costs_where_rows_move_to_another_class() {
     assert_eq!(june.transitions, 30 * 64);
     let requests = 2.070 * 0.005 + 2.070 * 0.0004 + 1.920 * 0.02;
     assert!((june.requests - requests).abs() < 1e-9, "{}", june.requests);
+}
+
+/// Two of a daily schedule are kept, and nobody can destroy any for ten days.
+#[test]
+fn what_is_locked_stays_beyond_its_grace() {
+    let locked = Schedule {
+        lock: Some(crate::retention::Span::days(10)),
+        retention: Retention {
+            keep_last: Some(2),
+            ..Retention::default()
+        },
+        ..schedule()
+    };
+    let assumptions = Assumptions {
+        grace_days: 1,
+        ..assumptions("2026-01-01T12:00:00Z", 30)
+    };
+    let preview = preview(&locked, &[], &assumptions);
+    let state = &preview.states[0];
+    assert_eq!(state.bytes_kept, 2 * GIGABYTE);
+    // On 31 January at noon: those of the eight days before, whose ten are not over.
+    assert_eq!(state.bytes_in_grace, 8 * GIGABYTE);
 }
 
 #[test]
@@ -408,6 +433,7 @@ fn a_chains_bytes_stay_while_they_are_shared() {
         bytes: 1,
         from: now,
         live,
+        locked_until: None,
         freed: None,
     };
     for (lives, freed) in [
@@ -461,6 +487,7 @@ proptest! {
         prop_assert_eq!(state.snapshots.len() + preview.dropped.len(), preview.runs);
         prop_assert!(state.bytes_kept >= state.snapshots.len() as u64 * GIGABYTE);
         prop_assert!(state.bytes_kept + state.bytes_in_grace <= preview.runs as u64 * GIGABYTE);
-        prop_assert_eq!(preview.months.iter().map(|month| month.days).sum::<u32>(), days);
+        let total: f64 = preview.months.iter().map(|month| month.days).sum();
+        prop_assert!((total - f64::from(days)).abs() < 1e-6, "{}", total);
     }
 }

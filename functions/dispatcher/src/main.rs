@@ -5,10 +5,10 @@ use logisedge_catalog::Message;
 use logisedge_domain::Instant;
 use logisedge_domain::alert::Alert;
 use logisedge_domain::event::DispatchInput;
-use logisedge_engine::dispatch::{prune_all, run_now, tick, verify_all};
+use logisedge_engine::dispatch::{prune_all, run_now, tell_due, tick, verify_all};
 use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{error, info};
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -23,7 +23,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         .map_err(|error| Failure::permanent(format!("not a request to the dispatcher: {error}")))?;
     let (catalog, now) = (&function.catalog, Utc::now());
     let spent = catalog.spent();
-    let dispatched = match &input {
+    let mut dispatched = match &input {
         DispatchInput::Tick => tick(catalog, now).await,
         DispatchInput::VerifyAll => verify_all(catalog).await,
         DispatchInput::PruneAll => prune_all(catalog).await,
@@ -40,6 +40,14 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
             run_now(catalog, schedule.as_ref(), scopes, *kind, token, asked_at).await
         }
     }?;
+    let published = function
+        .aws
+        .publish(&function.settings.bus, &dispatched.events)
+        .await;
+    // Only now: what could be dispatched is on its way, however much there is to look at.
+    if matches!(input, DispatchInput::Tick) {
+        tell_due(catalog, now, &mut dispatched).await;
+    }
     let spent = catalog.spent() - spent;
     info!(
         requested = dispatched.requested.len(),
@@ -52,14 +60,15 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         catalog_write_units = spent.write_units,
         "dispatched"
     );
-    function
-        .aws
-        .publish(&function.settings.bus, &dispatched.events)
-        .await?;
-    // Only now: what could be dispatched is on its way.
-    match dispatched.failure {
-        Some(error) => Err(error.into()),
-        None => Ok(json!(dispatched)),
+    match (published, dispatched.failure.take()) {
+        (Ok(()), None) => Ok(json!(dispatched)),
+        (Ok(()), Some(error)) => Err(error.into()),
+        (Err(unpublished), failed) => {
+            if let Some(error) = failed {
+                error!(%error, "a part of the dispatch failed too");
+            }
+            Err(unpublished.into())
+        }
     }
 }
 

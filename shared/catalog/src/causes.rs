@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::expression::{Expression, KeyCondition, Write};
 use crate::keys::{Key, OPEN, OPEN_CAUSES, PK, RECENT, RECENT_CAUSES, causes_pk, stamp, unstamp};
 use crate::outbox::{OutboxId, outbox_writes};
+use crate::schedules::DUE_AT_ONCE_MAX;
 use crate::{Catalog, CatalogError, Message};
 
 /// A cause as an item.
@@ -141,11 +142,13 @@ impl Catalog {
         Ok(items.into_iter().map(KnownCause::of).collect())
     }
 
-    /// Causes that somebody should look after by now, as of about a second ago.
+    /// Causes that somebody should look after by now, longest due first; as of about a second ago, and at
+    /// most [`DUE_AT_ONCE_MAX`].
     pub async fn causes_due(&self, now: Instant) -> Result<Vec<KnownCause>, CatalogError> {
         let condition = KeyCondition::partition(OPEN.pk, OPEN_CAUSES).at_most(OPEN.sk, now);
+        let limit = Some(DUE_AT_ONCE_MAX);
         let items: Vec<CauseItem> = self
-            .query("causes that are due", Some(OPEN), condition, true, None)
+            .query("causes that are due", Some(OPEN), condition, true, limit)
             .await?;
         Ok(items.into_iter().map(KnownCause::of).collect())
     }

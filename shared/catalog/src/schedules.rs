@@ -9,8 +9,8 @@ use crate::expression::{Expression, KeyCondition, Write};
 use crate::keys::{CONFIG, DUE, DUE_PK, Key, PK, SK, stamp, unstamp};
 use crate::{Catalog, CatalogError};
 
-/// What is due that one query returns at the most: schedules, open runs, and runs that are late. It bounds
-/// what a tick holds and does; the next one finds the rest still due.
+/// What is due that one query returns at the most: schedules, open runs, runs that are late, watched scopes,
+/// and causes of alerts. It bounds what a tick holds and does; the next one finds the rest still due.
 pub const DUE_AT_ONCE_MAX: usize = 2000;
 
 /// What a schedule's `sk` begins with.

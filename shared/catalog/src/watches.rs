@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::expression::{Expression, KeyCondition, Write, typed};
 use crate::keys::{DIGEST, Key, OPEN, OPEN_WATCHES};
 use crate::outbox::outbox_writes;
+use crate::schedules::DUE_AT_ONCE_MAX;
 use crate::table::TRANSACTION_WRITES_MAX;
 use crate::{Catalog, CatalogError, Message};
 
@@ -78,14 +79,16 @@ impl Catalog {
         Ok(())
     }
 
-    /// Watched scopes that are due for a look, and the digest if it is, as of about a second ago.
+    /// Watched scopes that are due for a look, and the digest if it is, longest due first; as of about a
+    /// second ago, and at most [`DUE_AT_ONCE_MAX`] in all.
     pub async fn watches_due(
         &self,
         now: Instant,
     ) -> Result<(Vec<DueWatch>, Option<DueDigest>), CatalogError> {
         let condition = KeyCondition::partition(OPEN.pk, OPEN_WATCHES).at_most(OPEN.sk, now);
+        let limit = Some(DUE_AT_ONCE_MAX);
         let items: Vec<WatchItem> = self
-            .query("watched scopes", Some(OPEN), condition, true, None)
+            .query("watched scopes", Some(OPEN), condition, true, limit)
             .await?;
         let digest = items
             .iter()

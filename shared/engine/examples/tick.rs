@@ -11,7 +11,7 @@ use logisedge_catalog::Catalog;
 use logisedge_domain::config::Config;
 use logisedge_domain::id::ScheduleName;
 use logisedge_domain::schedule::Schedule;
-use logisedge_engine::dispatch::tick;
+use logisedge_engine::dispatch::{tell_due, tick};
 use logisedge_runtime::Aws;
 
 /// Every account and every emulator has it.
@@ -64,7 +64,8 @@ async fn main() {
 
     let before = catalog.spent();
     let began = Stopwatch::now();
-    let done = tick(&catalog, now).await.unwrap();
+    let mut done = tick(&catalog, now).await.unwrap();
+    tell_due(&catalog, now, &mut done).await;
     let tick_s = began.elapsed().as_secs_f64();
     let spent = catalog.spent() - before;
     assert!(done.failure.is_none(), "{:?}", done.failure);

@@ -88,15 +88,14 @@ impl Dispatched {
     }
 }
 
-/// Schedules and runs that a tick works on side by side. Each waits for one request at a time, so this
+/// Schedules, runs and whatever else is due that a tick works on side by side. Each waits for one request at a time, so this
 /// also bounds the requests that are on their way.
 const AT_ONCE: usize = 16;
 
-/// The minute's work: schedules that are due, open runs whose time has come, runs that are late, what was
-/// held back of alerts, and what is watched. What fails for one of them stops no other; the first failure is
-/// told beside what was done.
+/// The minute's work on runs: schedules that are due, open runs whose time has come, and runs that are late.
+/// What fails for one of them stops no other; the first failure is told beside what was done.
 ///
-/// Costs five queries and a few requests for each thing that is due, however many schedules and runs
+/// Costs three queries and a few requests for each thing that is due, however many schedules and runs
 /// there are beside. Of more than [`DUE_AT_ONCE_MAX`](logisedge_catalog::DUE_AT_ONCE_MAX) things of a
 /// kind, the longest due are worked on, and the next tick goes on.
 pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
@@ -122,21 +121,31 @@ pub async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineE
         Box::pin(pass_limit(catalog, run, limit, now))
     };
     side_by_side(late, pass, &mut done).await;
-    match summarise(catalog, now).await {
-        Ok(told) => done.summaries = told,
-        Err(error) => done.add(Err(error)),
-    }
-    if let Err(error) = look_at_watched(catalog, now).await {
-        done.add(Err(error));
-    }
     Ok(done)
 }
 
+/// The minute's other work: what was held back of alerts, what is watched, and the digest. Apart from
+/// [`tick`], because nothing of it concerns a run: the caller publishes what that recorded before.
+///
+/// Costs two queries and a few requests for each thing that is due, with the same bound.
+pub async fn tell_due(catalog: &Catalog, now: Instant, done: &mut Dispatched) {
+    if let Err(error) = summarise(catalog, now, done).await {
+        done.add(Err(error));
+    }
+    if let Err(error) = look_at_watched(catalog, now, done).await {
+        done.add(Err(error));
+    }
+}
+
 /// What is done about one thing that is due.
-type Work<'a> = BoxFuture<'a, Result<Dispatched, EngineError>>;
+pub(crate) type Work<'a> = BoxFuture<'a, Result<Dispatched, EngineError>>;
 
 /// Works on all of them, [`AT_ONCE`] at a time, and adds what was done in their order.
-async fn side_by_side<'a, T>(things: Vec<T>, work: impl Fn(T) -> Work<'a>, done: &mut Dispatched) {
+pub(crate) async fn side_by_side<'a, T>(
+    things: Vec<T>,
+    work: impl Fn(T) -> Work<'a>,
+    done: &mut Dispatched,
+) {
     let mut things = things.into_iter();
     let mut going: FuturesOrdered<Work<'a>> = things.by_ref().take(AT_ONCE).map(&work).collect();
     while let Some(outcome) = going.next().await {

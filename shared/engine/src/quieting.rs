@@ -5,23 +5,33 @@ use logisedge_domain::Instant;
 use logisedge_domain::alert::{CauseState, Quiet, WhenDue};
 
 use crate::EngineError;
+use crate::dispatch::{Dispatched, Work, side_by_side};
 
 /// Tells what was held back of every cause whose interval is over, and forgets what no function claims
-/// any more. Costs one query where nothing is due.
-pub(crate) async fn summarise(catalog: &Catalog, now: Instant) -> Result<u64, EngineError> {
-    let due = catalog.causes_due(now).await?;
+/// any more. What fails for one stops no other. Costs one query where nothing is due.
+pub(crate) async fn summarise(
+    catalog: &Catalog,
+    now: Instant,
+    done: &mut Dispatched,
+) -> Result<(), EngineError> {
+    let mut due = catalog.causes_due(now).await?;
+    // Somebody tells of it right now, and will settle it.
+    due.retain(|known| !known.is_claimed(now));
     if due.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let quiet = catalog.alert_settings().await?.quiet;
-    let mut told = 0;
-    for known in due {
-        // Somebody tells of it right now, and will settle it.
-        if !known.is_claimed(now) {
-            told += u64::from(look_after(catalog, &known, quiet, now).await?);
-        }
-    }
-    Ok(told)
+    let look = |known: KnownCause| -> Work<'_> {
+        Box::pin(async move {
+            let told = look_after(catalog, &known, quiet, now).await?;
+            Ok(Dispatched {
+                summaries: u64::from(told),
+                ..Dispatched::default()
+            })
+        })
+    };
+    side_by_side(due, look, done).await;
+    Ok(())
 }
 
 async fn look_after(

@@ -8,25 +8,32 @@ use logisedge_domain::rpo::Tell;
 
 use crate::EngineError;
 use crate::digest::send_digest;
+use crate::dispatch::{Dispatched, Work, side_by_side};
 
-/// Looks at the scopes whose time has come. What fails for one stops no other; the first failure is
-/// told in the end. Costs one query where none is due.
-pub(crate) async fn look_at_watched(catalog: &Catalog, now: Instant) -> Result<(), EngineError> {
+/// Looks at the scopes whose time has come. What fails for one stops no other. Costs one query where none
+/// is due.
+pub(crate) async fn look_at_watched(
+    catalog: &Catalog,
+    now: Instant,
+    done: &mut Dispatched,
+) -> Result<(), EngineError> {
     let (due, digest) = catalog.watches_due(now).await?;
     if due.is_empty() && digest.is_none() {
         return Ok(());
     }
     let settings = catalog.alert_settings().await?;
-    let quiet = settings.quiet;
-    let mut outcome = match digest {
+    let quiet = settings.quiet.after(Severity::Error);
+    let look = |read: DueWatch| -> Work<'_> {
+        Box::pin(async move {
+            look(catalog, &read, quiet, now).await?;
+            Ok(Dispatched::default())
+        })
+    };
+    side_by_side(due, look, done).await;
+    match digest {
         Some(read) => send_digest(catalog, &read, settings.digest, now).await,
         None => Ok(()),
-    };
-    for read in due {
-        let looked = look(catalog, &read, quiet.after(Severity::Error), now).await;
-        outcome = outcome.and(looked);
     }
-    outcome
 }
 
 async fn look(

@@ -8,11 +8,10 @@ use logisedge_domain::alert::{
 use logisedge_domain::run::RunState;
 use logisedge_engine::Progress;
 use logisedge_engine::configure;
-use logisedge_engine::dispatch::tick;
 use logisedge_engine::verify::verify_recorded;
 
 use crate::verifying::{files_of, flip};
-use crate::world::{World, password, scope};
+use crate::world::{World, password, scope, tick};
 
 impl World {
     async fn resolutions(&self) -> Vec<Resolution> {

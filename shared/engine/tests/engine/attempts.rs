@@ -13,14 +13,13 @@ use logisedge_domain::id::ChainPath;
 use logisedge_domain::run::{ATTEMPTS_MAX, Run, RunState};
 use logisedge_domain::snapshot::{SnapshotRecord, Trust};
 use logisedge_engine::attempt::{Attempted, LEASE, Places};
-use logisedge_engine::dispatch::tick;
 use logisedge_engine::verify::verify;
 use logisedge_engine::{EngineErrorKind, Progress};
 use logisedge_sources::SourceErrorKind;
 use logisedge_storage::{Fault, Faulty, Put};
 
 use crate::doubles::{Trouble, troubled};
-use crate::world::{CUSTOMERS, World, password, scope};
+use crate::world::{CUSTOMERS, World, password, scope, tick};
 
 pub(crate) async fn is_good(world: &World, record: &SnapshotRecord) {
     let verified = verify(world.store.clone(), &password(), record, &Progress::new()).await;

@@ -13,10 +13,10 @@ use logisedge_domain::run::{ATTEMPTS_MAX, Cause, RunState};
 use logisedge_engine::EngineErrorKind;
 use logisedge_engine::attempt::LEASE;
 use logisedge_engine::dispatch::{
-    Dispatched, PICK_UP_GIVE_UP, PICK_UP_WITHIN, look_up, prune_all, run_now, tick, verify_all,
+    Dispatched, PICK_UP_GIVE_UP, PICK_UP_WITHIN, look_up, prune_all, run_now, verify_all,
 };
 
-use crate::world::{World, at, config, daily, scope};
+use crate::world::{World, at, config, daily, scope, tick};
 
 pub(crate) fn later(seconds: i64, more: Duration) -> chrono::DateTime<chrono::Utc> {
     at(seconds) + TimeDelta::from_std(more).unwrap()

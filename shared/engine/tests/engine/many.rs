@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use logisedge_catalog::{Catalog, RUNS_AT_ONCE_MAX, Spent};
-use logisedge_domain::alert::AlertKind;
+use futures_util::stream::{self, StreamExt};
+use logisedge_catalog::{Catalog, DUE_AT_ONCE_MAX, RUNS_AT_ONCE_MAX, Settled, Spent};
+use logisedge_domain::alert::{Alert, AlertKind, Quiet, Telling};
 use logisedge_domain::config::Config;
-use logisedge_domain::id::{RunId, ScheduleName};
+use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
 use logisedge_domain::run::RunState;
 use logisedge_domain::schedule::Schedule;
-use logisedge_engine::dispatch::tick;
+use logisedge_engine::dispatch::{self, Dispatched};
 
 use crate::dispatching::is_nothing;
-use crate::world::{World, at, catalog, config};
+use crate::world::{World, at, catalog, config, scope, tick};
 
 /// A tick with nothing due, one with ten due, and one after those ten have ended.
 async fn costs_among(schedules: usize) -> [Spent; 3] {
@@ -113,4 +114,73 @@ async fn slots_of_many_scopes_are_recorded_once_and_told_once_whoever_dispatches
     assert!(is_nothing(
         &tick(catalog, at(3 * 86_400 + 90)).await.unwrap()
     ));
+}
+
+/// More than a tick may look at.
+const TOO_MANY: usize = DUE_AT_ONCE_MAX + 10;
+
+async fn look(catalog: &Catalog) -> Spent {
+    let (before, mut done) = (catalog.spent(), Dispatched::default());
+    dispatch::tell_due(catalog, at(86_400), &mut done).await;
+    assert!(done.failure.is_none(), "{:?}", done.failure);
+    catalog.spent() - before
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_watched_scopes_a_tick_looks_at_some_after_all_that_concerns_runs() {
+    let catalog = catalog().await;
+    let names: Vec<ScopeName> = (0..TOO_MANY).map(|n| scope(&format!("s{n:05}"))).collect();
+    catalog.watch(&names, at(-60)).await.unwrap();
+    let due = async || catalog.watches_due(at(86_400)).await.unwrap().0.len();
+    assert_eq!(due().await, DUE_AT_ONCE_MAX);
+    let before = catalog.spent();
+    dispatch::tick(&catalog, at(86_400)).await.unwrap();
+    let spent = catalog.spent() - before;
+    assert_eq!(spent.requests, 3, "what it returns waits for no look");
+    // No scope of these is configured: each is read and not watched any more.
+    let spent = look(&catalog).await;
+    assert_eq!(spent.requests, 2 + 1 + 2 * DUE_AT_ONCE_MAX as u64);
+    assert_eq!(due().await, TOO_MANY - DUE_AT_ONCE_MAX);
+    look(&catalog).await;
+    assert_eq!(due().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_causes_a_tick_looks_after_some() {
+    let catalog = catalog().await;
+    let remember = async |n: usize| {
+        // Words without digits, by which causes differ.
+        let word: String = n
+            .to_string()
+            .chars()
+            .map(|c| (c as u8 + b'a' - b'0') as char)
+            .collect();
+        let alert = Alert::dead_letter("m", "q", &word, at(0));
+        let Telling::Tell(_, state) = Telling::of(&alert, None, Quiet::default(), at(0)) else {
+            panic!("not told");
+        };
+        let known = catalog.cause(&state.cause).await.unwrap();
+        let settled = Settled {
+            state: Some(&state),
+            due_at: Some(at(60)),
+            delivered: None,
+        };
+        assert!(
+            catalog
+                .settle_cause(&known, settled, &[], at(0))
+                .await
+                .unwrap()
+        );
+    };
+    stream::iter(0..TOO_MANY)
+        .map(remember)
+        .buffer_unordered(16)
+        .collect::<()>()
+        .await;
+    let due = async || catalog.causes_due(at(86_400)).await.unwrap().len();
+    assert_eq!(due().await, DUE_AT_ONCE_MAX);
+    look(&catalog).await;
+    assert_eq!(due().await, TOO_MANY - DUE_AT_ONCE_MAX);
+    look(&catalog).await;
+    assert_eq!(due().await, 0);
 }

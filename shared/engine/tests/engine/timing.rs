@@ -8,12 +8,11 @@ use logisedge_domain::id::{ChainPath, RunId};
 use logisedge_domain::run::RunState;
 use logisedge_engine::attempt::{Attempted, LEASE};
 use logisedge_engine::configure;
-use logisedge_engine::dispatch::tick;
 use logisedge_sources::SourceErrorKind;
 
 use crate::dispatching::{begin_and_die, is_nothing};
 use crate::doubles::{Trouble, troubled};
-use crate::world::{World, at, config, daily, scope};
+use crate::world::{World, at, config, daily, scope, tick};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;

@@ -15,6 +15,7 @@ use logisedge_domain::run::Run;
 use logisedge_domain::snapshot::{Kind, SnapshotRecord};
 use logisedge_domain::storage::LockMode;
 use logisedge_engine::attempt::{Attempted, Places, attempt};
+use logisedge_engine::dispatch::Dispatched;
 use logisedge_engine::prune::{Location, Locations};
 use logisedge_engine::{EngineError, Progress, configure, dispatch};
 use logisedge_repository::prune::Prices;
@@ -272,6 +273,13 @@ impl World {
         let objects = self.store.list("").await.unwrap();
         objects.into_iter().map(|object| object.key).collect()
     }
+}
+
+/// The minute's work, all of it, as the dispatcher does it.
+pub(crate) async fn tick(catalog: &Catalog, now: Instant) -> Result<Dispatched, EngineError> {
+    let mut done = dispatch::tick(catalog, now).await?;
+    dispatch::tell_due(catalog, now, &mut done).await;
+    Ok(done)
 }
 
 /// A store as the location `main`, as prune takes it.

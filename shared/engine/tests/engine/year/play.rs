@@ -9,9 +9,10 @@ use logisedge_domain::id::RunId;
 use logisedge_domain::run::{Run, RunState};
 use logisedge_domain::schedule::Schedule;
 use logisedge_engine::configure;
-use logisedge_engine::dispatch::{Dispatched, PICK_UP_WITHIN, tick};
+use logisedge_engine::dispatch::{Dispatched, PICK_UP_WITHIN};
 
 use super::state::{Fate, Happening, Year, seconds, year_ends};
+use crate::world::tick;
 
 impl Year {
     /// Until nothing can happen any more.

@@ -1,9 +1,12 @@
 //! Sending alerts through SNS, each device its own form of the text.
 
+use aws_sdk_sns::config::http::HttpResponse;
+use aws_sdk_sns::error::SdkError;
+use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use logisedge_domain::alert::Alert;
-use logisedge_domain::retry::Retry;
 
+use crate::passing::retry_of;
 use crate::{Aws, RuntimeError, RuntimeErrorKind};
 
 impl Aws {
@@ -34,40 +37,29 @@ impl Aws {
         if let Some(scope) = &alert.scope {
             request = request.message_attributes("scope", attribute(scope.as_str()));
         }
-        request.send().await.map(|_| ()).map_err(|error| {
-            let (message, retry) = match error.as_service_error() {
-                Some(e) if e.is_authorization_error_exception() => (
-                    "the role needs sns:Publish on it (and kms:GenerateDataKey on its key)"
-                        .to_owned(),
-                    Retry::Permanent,
-                ),
-                Some(e) if e.is_not_found_exception() => {
-                    ("there is no such topic".to_owned(), Retry::Permanent)
-                }
-                Some(e) => (
-                    e.meta()
-                        .message()
-                        .unwrap_or("the service refused")
-                        .to_owned(),
-                    if e.is_internal_error_exception() || e.is_kms_throttling_exception() {
-                        Retry::SOON
-                    } else {
-                        Retry::Permanent
-                    },
-                ),
-                None => ("SNS did not answer".to_owned(), Retry::SOON),
-            };
-            RuntimeError {
-                retry,
-                source: Some(Box::new(error)),
-                ..RuntimeError::new(
-                    RuntimeErrorKind::Alert,
-                    "publish to",
-                    format!("topic {topic_arn}"),
-                    message,
-                )
-            }
-        })
+        let answer = request.send().await;
+        answer.map_err(|error| refused(topic_arn, error))?;
+        Ok(())
+    }
+}
+
+pub(crate) fn refused(
+    topic_arn: &str,
+    error: SdkError<PublishError, HttpResponse>,
+) -> RuntimeError {
+    let message = match error.as_service_error() {
+        Some(e) if e.is_authorization_error_exception() => {
+            "the role needs sns:Publish on it (and kms:GenerateDataKey on its key)"
+        }
+        Some(e) if e.is_not_found_exception() => "there is no such topic",
+        Some(e) => e.meta().message().unwrap_or("the service refused"),
+        None => "SNS did not answer",
+    };
+    let (object, message) = (format!("topic {topic_arn}"), message.to_owned());
+    RuntimeError {
+        retry: retry_of(&error),
+        source: Some(Box::new(error)),
+        ..RuntimeError::new(RuntimeErrorKind::Alert, "publish to", object, message)
     }
 }
 

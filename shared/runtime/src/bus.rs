@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_eventbridge::config::http::HttpResponse;
 use aws_sdk_eventbridge::error::SdkError;
 use aws_sdk_eventbridge::operation::put_events::PutEventsError;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -9,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use logisedge_domain::event::{DispatchInput, EVENT_SOURCE, Event};
 use logisedge_domain::retry::Retry;
 
+use crate::passing::retry_of;
 use crate::{Aws, RuntimeError, RuntimeErrorKind};
 
 /// Entries of one PutEvents request:
@@ -103,43 +105,20 @@ impl Aws {
     }
 }
 
-fn refused(bus: &str, error: SdkError<PutEventsError>) -> RuntimeError {
-    let (message, retry) = match error.as_service_error() {
+pub(crate) fn refused(bus: &str, error: SdkError<PutEventsError, HttpResponse>) -> RuntimeError {
+    let message = match error.as_service_error() {
         Some(e) => match e.meta().code().unwrap_or_default() {
-            "AccessDeniedException" => (
-                "the role needs events:PutEvents on it".to_owned(),
-                Retry::Permanent,
-            ),
-            "ResourceNotFoundException" => (
+            "AccessDeniedException" => "the role needs events:PutEvents on it",
+            "ResourceNotFoundException" => {
                 "there is no such bus: deploy infra/template.yaml, or correct LOGISEDGE_BUS"
-                    .to_owned(),
-                Retry::Permanent,
-            ),
-            code => {
-                let passing = e.is_internal_exception() || code.contains("Throttl");
-                let why = e
-                    .meta()
-                    .message()
-                    .unwrap_or("the service refused")
-                    .to_owned();
-                (
-                    why,
-                    if passing {
-                        Retry::SOON
-                    } else {
-                        Retry::Permanent
-                    },
-                )
             }
+            _ => e.meta().message().unwrap_or("the service refused"),
         },
-        None => (
-            "EventBridge did not answer: check the network, the region and the credentials"
-                .to_owned(),
-            Retry::SOON,
-        ),
+        None => "EventBridge did not answer: check the network, the region and the credentials",
     };
+    let message = message.to_owned();
     RuntimeError {
-        retry,
+        retry: retry_of(&error),
         source: Some(Box::new(error)),
         ..failed(bus, message)
     }

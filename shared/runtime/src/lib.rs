@@ -6,6 +6,7 @@ mod aws;
 mod bus;
 mod error;
 mod outbox;
+mod passing;
 mod places;
 mod secret;
 mod serve;

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::SdkError;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use logisedge_domain::config::SecretRef;
-use logisedge_domain::retry::Retry;
 
+use crate::passing::retry_of;
 use crate::{Aws, RuntimeError, RuntimeErrorKind};
 
 /// A password. Shows nothing when printed, and is overwritten when dropped.
@@ -71,25 +74,7 @@ impl Aws {
             .secret_id(name)
             .send()
             .await;
-        let answer = answer.map_err(|error| {
-            let service = error.as_service_error();
-            let (message, retry) = match service {
-                Some(e) if e.is_resource_not_found_exception() => (
-                    format!("there is none of this name in region {}: create it, or correct the configuration", self.region()),
-                    Retry::Permanent,
-                ),
-                Some(e) if e.meta().code() == Some("AccessDeniedException") => (
-                    "the role needs secretsmanager:GetSecretValue on it (and kms:Decrypt on its key)".to_owned(),
-                    Retry::Permanent,
-                ),
-                Some(e) => (
-                    e.meta().message().unwrap_or("the service refused").to_owned(),
-                    if e.is_internal_service_error() || e.meta().code().is_some_and(is_throttling) { Retry::SOON } else { Retry::Permanent },
-                ),
-                None => ("Secrets Manager did not answer: check the network and the credentials".to_owned(), Retry::SOON),
-            };
-            RuntimeError { retry, ..failed(object.clone(), message, Some(Box::new(error))) }
-        })?;
+        let answer = answer.map_err(|error| refused(&object, &self.region(), error))?;
         let Some(text) = answer.secret_string else {
             return Err(failed(
                 object,
@@ -122,8 +107,29 @@ impl Aws {
     }
 }
 
-fn is_throttling(code: &str) -> bool {
-    code.contains("Throttl") || code == "LimitExceededException"
+pub(crate) fn refused(
+    object: &str,
+    region: &str,
+    error: SdkError<GetSecretValueError, HttpResponse>,
+) -> RuntimeError {
+    let message = match error.as_service_error() {
+        Some(e) if e.is_resource_not_found_exception() => format!(
+            "there is none of this name in region {region}: create it, or correct the configuration"
+        ),
+        Some(e) if e.meta().code() == Some("AccessDeniedException") => {
+            "the role needs secretsmanager:GetSecretValue on it (and kms:Decrypt on its key)"
+                .to_owned()
+        }
+        Some(e) => {
+            let told = e.meta().message();
+            told.unwrap_or("the service refused").to_owned()
+        }
+        None => "Secrets Manager did not answer: check the network and the credentials".to_owned(),
+    };
+    RuntimeError {
+        retry: retry_of(&error),
+        ..failed(object.to_owned(), message, Some(Box::new(error)))
+    }
 }
 
 fn failed(

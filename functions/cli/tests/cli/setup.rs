@@ -87,6 +87,6 @@ fn setup_refuses_what_apply_would() {
         "--time-zone",
         "Berlin",
     ];
-    assert_snapshot!(desk.fails(1, &zone), @r#"error: logisedge.toml:5:13: time_zone: "Berlin" is no IANA time zone, such as "Europe/Berlin" or "UTC""#);
+    assert_snapshot!(desk.fails(1, &zone), @r#"error: logisedge.toml:5:13: time_zone: "Berlin" is no IANA time zone, such as "Europe/Berlin" or "UTC"; did you mean "Europe/Berlin"?"#);
     assert!(!desk.path("logisedge.toml").exists());
 }

@@ -3,7 +3,7 @@
 use chrono::{NaiveTime, Timelike};
 use chrono_tz::Tz;
 
-use super::{Calendar, MonthDay, WeekDay};
+use super::{Calendar, INTERVAL_MINUTES_MAX, MonthDay, WeekDay};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -21,9 +21,18 @@ const MONTHS: [&str; 12] = [
 ];
 
 impl Calendar {
-    /// `every day at 02:00 (Europe/Berlin)`.
+    /// `every day at 02:00 (Europe/Berlin)`. Of an interval that does not divide a day it says that each day
+    /// has other slots.
     pub fn describe(&self, zone: Tz) -> String {
         match self {
+            Self::Minutes { minutes }
+                if !INTERVAL_MINUTES_MAX.is_multiple_of((*minutes).max(1)) =>
+            {
+                format!(
+                    "{} (UTC, counted from 1970-01-01 00:00: at other times each day)",
+                    self.rule()
+                )
+            }
             Self::Minutes { .. } => format!("{} (UTC)", self.rule()),
             _ => format!("{} ({zone})", self.rule()),
         }

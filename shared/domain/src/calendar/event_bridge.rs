@@ -4,7 +4,7 @@
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html>. Where
 //! one of our calendars means the same it is returned; everything else is refused. Two things are
 //! ours: the expression is read in the schedule's own zone (EventBridge's rules know UTC only), and
-//! a rate is counted from midnight UTC (EventBridge counts from when the rule was made).
+//! a rate is counted from 1970-01-01T00:00Z (EventBridge counts from when the rule was made).
 
 use super::cron::{Field, HOUR, MINUTE, MONTH, MONTH_DAY, WEEK_DAY, number};
 use super::{Calendar, Cron, CronError, INTERVAL_MINUTES_MAX};
@@ -14,7 +14,7 @@ use super::{Calendar, Cron, CronError, INTERVAL_MINUTES_MAX};
 pub enum EventBridgeError {
     /// Neither of the two forms.
     #[error(
-        "{0:?} is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit)"
+        "{0:?} is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit), in small letters"
     )]
     Form(String),
     /// Not six fields.
@@ -53,15 +53,16 @@ pub enum EventBridgeError {
     Long(String),
 }
 
-/// Whether a text has one of the two forms, well or badly filled in.
+/// Whether a text has one of the two forms, well or badly filled in, or means to: nothing else that says
+/// when has a parenthesis.
 pub fn is_event_bridge(text: &str) -> bool {
-    ["cron(", "rate("].iter().any(|form| text.starts_with(form))
+    text.contains('(')
 }
 
 /// The calendar that means the same as an expression of EventBridge's.
 pub fn from_event_bridge(text: &str) -> Result<Calendar, EventBridgeError> {
     let form = || EventBridgeError::Form(text.to_owned());
-    let (name, rest) = text.split_once('(').ok_or_else(form)?;
+    let (name, rest) = text.trim().split_once('(').ok_or_else(form)?;
     let inside = rest.strip_suffix(')').ok_or_else(form)?;
     match name {
         "cron" => cron(inside),
@@ -111,8 +112,10 @@ fn unix_part(field: &Field, part: &str) -> Result<String, CronError> {
         let from = match from {
             "*" => "*".to_owned(),
             range if range.contains('-') => range.to_owned(),
-            first => format!("{first}-{}", field.highest),
+            first => format!("{}-{}", field.value(first, part)?, field.highest),
         };
+        // Here, so that the error repeats what was written.
+        let step = field.step(step, part)?;
         return Ok(format!("{from}/{step}"));
     }
     match part.split_once('-') {
@@ -199,7 +202,7 @@ mod tests {
     fn what_means_the_same_is_read() {
         for (theirs, ours) in [
             ("cron(0 10 * * ? *)", "0 10 * * *"),
-            ("cron(15 12 * * ? *)", "15 12 * * *"),
+            (" cron(15 12 * * ? *) ", "15 12 * * *"),
             ("cron(0 18 ? * MON-FRI *)", "0 18 * * 1-5"),
             ("cron(0 18 ? * 2-6 *)", "0 18 * * 1-5"),
             ("cron(0 8 1 * ? *)", "0 8 1 * *"),
@@ -235,17 +238,20 @@ mod tests {
 
     #[test]
     fn what_does_not_is_refused_and_says_why() {
-        assert_snapshot!(refused("at(2026-11-24T02:00:00)"), @r#""at(2026-11-24T02:00:00)" is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit)"#);
-        assert_snapshot!(refused("cron(0 2 * * ? *"), @r#""cron(0 2 * * ? *" is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit)"#);
+        assert_snapshot!(refused("at(2026-11-24T02:00:00)"), @r#""at(2026-11-24T02:00:00)" is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit), in small letters"#);
+        assert_snapshot!(refused("cron(0 2 * * ? *"), @r#""cron(0 2 * * ? *" is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit), in small letters"#);
         assert_snapshot!(refused("cron(0 2 * * *)"), @"EventBridge's cron(…) has six fields (minutes, hours, day of month, month, day of week, year), not 5; without cron(…) the five fields of Unix are read");
         assert_snapshot!(refused("cron(0 2 * * * *)"), @"exactly one of day of month and day of week must be '?' in EventBridge's cron(…)");
         assert_snapshot!(refused("cron(0 2 ? * ? *)"), @"exactly one of day of month and day of week must be '?' in EventBridge's cron(…)");
         assert_snapshot!(refused("cron(0 2 ? * MON-FRI 2026-2027)"), @r#"years ("2026-2027") are not supported: a schedule goes on until it is removed or disabled; write '*'"#);
         assert_snapshot!(refused("cron(0 2 ? * 0 *)"), @r#""0" is no day of week of EventBridge's: use 1 (SUN) to 7 (SAT), ranges a-b, 6L (the month's last Friday), 6#2 (its second), and lists with ','"#);
-        assert_snapshot!(refused("cron(60 2 ? * 1 *)"), @r#""60" is no minute: use 0 to 59, '*', ranges a-b, steps */n, and lists with ','"#);
+        assert_snapshot!(refused("cron(60 2 ? * 1 *)"), @r#""60" is no minute: use 0 to 59, '*', ranges a-b, steps */n or a-b/n, and lists with ','"#);
         assert_snapshot!(refused("cron(0 2 30 2 ? *)"), @"no day of any year matches: the months named have no such day");
         assert_snapshot!(refused("rate(5 minute)"), @"rate(5 minute) is no rate: write rate(1 minute), rate(15 minutes), rate(1 hour), rate(6 hours) or rate(1 day)");
         assert_snapshot!(refused("rate(7 days)"), @r#"rate(7 days) is longer than a day: write every = "week" or "month", or a cron expression, which also says at what time"#);
+        assert_snapshot!(refused("CRON(0 2 * * ? *)"), @r#""CRON(0 2 * * ? *)" is neither cron(minutes hours day-of-month month day-of-week year) nor rate(value unit), in small letters"#);
+        assert_snapshot!(refused("cron(0/70 2 * * ? *)"), @r#""0/70" is no minute: the n of a step */n is 1 to 59"#);
+        assert_snapshot!(refused("cron(70/5 2 * * ? *)"), @r#""70/5" is no minute: use 0 to 59, '*', ranges a-b, steps */n or a-b/n, and lists with ','"#);
         for text in [
             "cron(0 2 ? * 1#6 *)",
             "cron(0 2 ? * 1/2 *)",

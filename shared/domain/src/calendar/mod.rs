@@ -48,8 +48,8 @@ pub enum Calendar {
         /// The local time.
         at: NaiveTime,
     },
-    /// Every so many minutes of UTC, counted from midnight 1970: due where
-    /// `minutes since the epoch % every == 0`.
+    /// Every so many minutes of UTC, counted from 1970-01-01T00:00Z: due where
+    /// `minutes since the epoch % every == 0`. Only a divisor of a day comes at the same times each day.
     Minutes {
         /// 1 to [`INTERVAL_MINUTES_MAX`].
         minutes: u32,

@@ -315,6 +315,20 @@ fn calendars_in_words() {
             expression: "0 2 * * 1-5".parse().unwrap(),
         },
     ];
+    // A divisor of a day says no more; others do.
+    for (minutes, words) in [
+        (
+            300,
+            "every 5 hours (UTC, counted from 1970-01-01 00:00: at other times each day)",
+        ),
+        (
+            7,
+            "every 7 minutes (UTC, counted from 1970-01-01 00:00: at other times each day)",
+        ),
+        (1440, "every 24 hours (UTC)"),
+    ] {
+        assert_eq!(Calendar::Minutes { minutes }.describe(UTC), words);
+    }
     let lines: Vec<String> = calendars
         .iter()
         .map(|c| c.describe(Europe::Berlin))

@@ -64,6 +64,9 @@ pub(super) fn of_scope(section: &Section<'_, '_>) -> Option<Retention> {
         return None;
     }
     let (retention, keep) = read(section)?;
+    if keep.is_empty() {
+        keep.problem("names no rule; for example keep = { proven = 3, monthly = 24 }");
+    }
     keep.finish();
     Some(retention)
 }

@@ -44,6 +44,10 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
     let capacity_bytes_max = capacity(&section);
     match kind {
         LocationKind::S3 => {
+            section.refuse(
+                "path",
+                "does not fit here: only kind = \"folder\" has it; kind = \"s3\" has bucket and prefix",
+            );
             let bucket = section
                 .text("bucket")
                 .filter(|b| bucket_is_valid(&section, b));
@@ -75,6 +79,12 @@ pub(super) fn read(section: Section<'_, '_>) -> Option<LocationConfig> {
                 "object_lock",
                 "does not fit here: a folder has no locks, only kind = \"s3\" has",
             );
+            for key in ["bucket", "prefix", "region"] {
+                section.refuse(
+                    key,
+                    "does not fit here: a folder is named with path alone, only kind = \"s3\" has it",
+                );
+            }
             let path = section.text("path");
             match &path {
                 None if !section.has("path") => section.missing("path", "\"/srv/backups\""),
@@ -119,16 +129,17 @@ fn bucket_is_valid(section: &Section<'_, '_>, bucket: &Placed<&str>) -> bool {
     let name = bucket.value;
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let valid = (3..=63).contains(&name.len())
-        && name.starts_with(ends)
-        && name.ends_with(ends)
-        && !name.contains("..")
-        && name.chars().all(|c| ends(c) || c == '-' || c == '.');
+        && name
+            .split('.')
+            .all(|label| label.starts_with(ends) && label.ends_with(ends))
+        && name.chars().all(|c| ends(c) || c == '-' || c == '.')
+        && name.parse::<std::net::Ipv4Addr>().is_err();
     if !valid {
         bucket.problem(
             section.reader,
             format!(
-                "{name:?} is no bucket name: use 3 to 63 of a-z, 0-9, '-' and '.', beginning and \
-                 ending with a letter or digit, without s3:// and without a path"
+                "{name:?} is no bucket name: use 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both \
+                 ends and beside each '.', no IP address, without s3:// and without a path"
             ),
         );
     }

@@ -15,6 +15,8 @@ mod problem;
 mod reader;
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod refused;
 mod schedules;
 mod scopes;
 mod sources;

@@ -94,7 +94,9 @@ fn read(root: Section<'_, '_>) -> Config {
         locations: &location_names,
         read_locations: &config.locations,
     };
+    let mut has_schedules = false;
     for (key, section) in root.named("schedules") {
+        has_schedules = true;
         let schedule_name = name(root.reader, &key, |text| ScheduleName::new(text));
         if key.value.starts_with("manual-") {
             key.problem(
@@ -107,6 +109,36 @@ fn read(root: Section<'_, '_>) -> Config {
             .extend(schedules::read(schedule_name, section, &known));
     }
     config.schedules.sort_by(|a, b| a.name.cmp(&b.name));
+    // Said once: those that name one of none say nothing.
+    for (by, is_needed, needed, names, example) in [
+        (
+            "scopes",
+            !scope_names.is_empty(),
+            "sources",
+            &source_names,
+            "[sources.erp]",
+        ),
+        (
+            "schedules",
+            has_schedules,
+            "locations",
+            &location_names,
+            "[locations.main]",
+        ),
+        (
+            "schedules",
+            has_schedules,
+            "scopes",
+            &scope_names,
+            "[scopes.full-database]",
+        ),
+    ] {
+        if is_needed && names.is_empty() {
+            root.problem(format!(
+                "there are {by}, but no {needed}, which they need: begin one with {example}"
+            ));
+        }
+    }
     config.alerts = alerts::read(&root, zone);
     root.finish();
     config

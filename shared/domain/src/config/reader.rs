@@ -1,7 +1,7 @@
 //! Reads values out of a parsed TOML document and notes every problem with its place, instead of
 //! stopping at the first as a deserializer does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
@@ -9,11 +9,18 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigProblem, suggestion};
 
+/// Names that are compared for suggestions in one file: each costs microseconds, and a file with thousands
+/// of wrong names would take minutes. Whoever has so many does not read them all.
+const COMPARISONS_MAX: usize = 50_000;
+
 /// A file being read, and what was found wrong with it so far.
 pub(super) struct Reader<'a> {
     file: &'a str,
     text: &'a str,
+    /// The byte where each line begins.
+    lines: Vec<usize>,
     problems: RefCell<Vec<ConfigProblem>>,
+    comparisons_left: Cell<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -21,21 +28,44 @@ impl<'a> Reader<'a> {
         Self {
             file,
             text,
+            lines: std::iter::once(0)
+                .chain(text.match_indices('\n').map(|(end, _)| end + 1))
+                .collect(),
             problems: RefCell::new(Vec::new()),
+            comparisons_left: Cell::new(COMPARISONS_MAX),
         }
     }
 
     /// Notes a problem at a byte of the file.
     pub(super) fn problem(&self, at: usize, path: &str, message: impl Into<String>) {
         let before = self.text.get(..at).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = self.lines.partition_point(|start| *start <= before.len());
+        let line_start = self.lines.get(line - 1).copied().unwrap_or_default();
         self.problems.borrow_mut().push(ConfigProblem {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
+            line,
             column: before[line_start..].chars().count() + 1,
             path: path.to_owned(),
             message: message.into(),
         });
+    }
+
+    /// ` did you mean "customers"?`, with a leading `;`, if one of the known names is close; empty once
+    /// very many were compared.
+    pub(super) fn suggestion<'k>(
+        &self,
+        given: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> String {
+        let mut left = self.comparisons_left.get();
+        let known = known.into_iter().take_while(|_| {
+            let compared = left > 0;
+            left = left.saturating_sub(1);
+            compared
+        });
+        let close = suggestion(given, known);
+        self.comparisons_left.set(left);
+        close
     }
 
     /// All problems, in the order of the file.
@@ -69,6 +99,8 @@ pub(super) struct Section<'r, 'a> {
     path: String,
     at: usize,
     known: RefCell<Vec<&'static str>>,
+    /// Those of which it was already said why they are wrong.
+    refused: RefCell<Vec<&'static str>>,
 }
 
 impl<'r, 'a> Section<'r, 'a> {
@@ -83,6 +115,7 @@ impl<'r, 'a> Section<'r, 'a> {
             path,
             at,
             known: RefCell::default(),
+            refused: RefCell::default(),
         }
     }
 
@@ -96,14 +129,20 @@ impl<'r, 'a> Section<'r, 'a> {
         self.value(key).is_some()
     }
 
+    /// Whether it holds no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Notes that a key is missing.
     pub(super) fn missing(&self, key: &'static str, example: &str) {
         self.problem(format!("{key} is missing; for example {key} = {example}"));
     }
 
-    /// Refuses a key that makes no sense here, if it is there.
+    /// Refuses a key that makes no sense here, if it is there. It is not told among those that are known.
     pub(super) fn refuse(&self, key: &'static str, why: &str) {
-        if let Some(value) = self.value(key) {
+        if let Some(value) = self.found(key) {
+            self.refused.borrow_mut().push(key);
             self.wrong(key, value.span(), why);
         }
     }
@@ -113,8 +152,8 @@ impl<'r, 'a> Section<'r, 'a> {
         let known = self.known.borrow();
         for (key, _) in self.table {
             let name: &str = key.get_ref();
-            if !known.contains(&name) {
-                let close = suggestion(name, known.iter().copied());
+            if !known.contains(&name) && !self.refused.borrow().contains(&name) {
+                let close = self.reader.suggestion(name, known.iter().copied());
                 let message = match (close.is_empty(), known.is_empty()) {
                     (false, _) => format!("unknown key{close}"),
                     (true, _) => format!("unknown key; known here: {}", known.join(", ")),
@@ -260,7 +299,7 @@ impl<'r, 'a> Section<'r, 'a> {
                 let at = value.span().start;
                 Some(Section::new(self.reader, table, self.path_of(key), at))
             }
-            _ => self.wrong_type(key, value, "a table"),
+            _ => self.wrong_type(key, value, &format!("a table{}", table_example(key))),
         }
     }
 
@@ -269,6 +308,11 @@ impl<'r, 'a> Section<'r, 'a> {
         if !known.contains(&key) {
             known.push(key);
         }
+        drop(known);
+        self.found(key)
+    }
+
+    fn found(&self, key: &'static str) -> Option<&'r Spanned<DeValue<'a>>> {
         let (_, value) = self.table.iter().find(|(k, _)| k.get_ref() == key)?;
         Some(value)
     }
@@ -296,5 +340,17 @@ impl<'r, 'a> Section<'r, 'a> {
         let message = format!("must be {wanted}; found {}", found.get_ref().type_str());
         self.wrong(key, found.span(), &message);
         None
+    }
+}
+
+/// What a table that stands in one line looks like.
+fn table_example(key: &str) -> &'static str {
+    match key {
+        "keep" => ", such as keep = { days = 7, last = 3 }",
+        "alerts" => ", such as alerts = { success = false }",
+        "quiet" => ", such as quiet = { error = \"4h\" }",
+        "digest" => ", such as digest = { every = \"day\", at = \"07:00\" }",
+        "topics" => ", such as topics = { error = \"<ARN of an SNS topic>\" }",
+        _ => "",
     }
 }

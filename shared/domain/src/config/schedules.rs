@@ -9,10 +9,9 @@ use toml::de::DeValue;
 use super::LocationConfig;
 use super::alerts::read_topics;
 use super::keep;
-use super::problem::suggestion;
 use super::reader::{Placed, Section};
 use super::times;
-use super::values::{duration_seconds, time_of_day, word, zone};
+use super::values::{duration_seconds, has_form, time_of_day, word, zone};
 use crate::alert::Topics;
 use crate::calendar::{
     Calendar, Cron, INTERVAL_MINUTES_MAX, MonthDay, WeekDay, from_event_bridge, is_event_bridge,
@@ -95,7 +94,14 @@ pub(super) fn read(
     })
 }
 
+/// Keys that say more than `every` does.
+const REFINING: [&str; 4] = ["at", "on", "day", "date"];
+
 fn calendar(section: &Section<'_, '_>) -> Option<Calendar> {
+    // Known whatever becomes of every and cron: one that is misspelt makes none of these wrong.
+    for key in REFINING {
+        section.has(key);
+    }
     match (section.has("every"), section.has("cron")) {
         (true, true) => {
             section.refuse("cron", "every already says when; name one of the two");
@@ -167,17 +173,16 @@ fn every(section: &Section<'_, '_>) -> Option<Calendar> {
             })
         }
         rate if is_event_bridge(rate) => {
-            only(section, &[], "a rate is counted from midnight UTC");
+            only(section, &[], "a rate is counted from 1970-01-01T00:00Z");
             event_bridge(section, &text)
         }
         _ => {
+            let minutes = interval(section, &text)?;
             only(section, &["at"], "an interval has no day");
-            let minutes = interval(section, &text);
             if section.has("at") {
-                let at = at(section);
-                hours(section, minutes?, at?)
+                hours(section, minutes, at(section)?)
             } else {
-                minutes.map(|minutes| Calendar::Minutes { minutes })
+                Some(Calendar::Minutes { minutes })
             }
         }
     }
@@ -197,8 +202,8 @@ fn hours(section: &Section<'_, '_>, minutes: u32, at: chrono::NaiveTime) -> Opti
     if !minutes.is_multiple_of(60) || !24u32.is_multiple_of(hours) {
         section.refuse(
             "at",
-            "goes with 1, 2, 3, 4, 6, 8, 12 or 24 hours; any other interval is counted from midnight \
-             UTC",
+            "goes with 1, 2, 3, 4, 6, 8, 12 or 24 hours; any other interval is counted from \
+             1970-01-01T00:00Z, and comes at the same times each day only if it divides a day",
         );
         return None;
     }
@@ -207,7 +212,7 @@ fn hours(section: &Section<'_, '_>, minutes: u32, at: chrono::NaiveTime) -> Opti
 
 /// Refuses the keys that refine another calendar than this one.
 fn only(section: &Section<'_, '_>, allowed: &[&str], why: &str) {
-    for key in ["at", "on", "day", "date"] {
+    for key in REFINING {
         if !allowed.contains(&key) {
             section.refuse(key, &format!("does not fit here: {why}"));
         }
@@ -261,7 +266,8 @@ fn year_day(section: &Section<'_, '_>) -> Option<(u32, u32)> {
     }
     let text = section.text("date")?;
     // A leap year, so that 29 February can be named.
-    let date = NaiveDate::parse_from_str(&format!("2024-{}", text.value), "%Y-%m-%d").ok();
+    let date = has_form(text.value, "##-##").then(|| format!("2024-{}", text.value));
+    let date = date.and_then(|date| date.parse::<NaiveDate>().ok());
     if date.is_none() {
         text.problem(
             section.reader,
@@ -289,12 +295,35 @@ fn interval(section: &Section<'_, '_>, text: &Placed<&str>) -> Option<u32> {
             section.reader,
             format!(
                 "{:?} is none of \"day\", \"week\", \"month\", \"year\", \"hour\", \"minute\", \
-                 and no interval from \"1 minute\" to \"24 hours\"",
-                text.value
+                 and no interval from \"1 minute\" to \"24 hours\"{}",
+                text.value,
+                close_period(section, text.value)
             ),
         );
     }
     minutes
+}
+
+/// "daily" is how other programs say it.
+fn close_period(section: &Section<'_, '_>, given: &str) -> String {
+    const PERIODS: [(&str, &str); 6] = [
+        ("minute", "minutely"),
+        ("hour", "hourly"),
+        ("day", "daily"),
+        ("week", "weekly"),
+        ("month", "monthly"),
+        ("year", "yearly"),
+    ];
+    let given = given.trim().to_ascii_lowercase();
+    if given.contains(|c: char| c.is_ascii_digit()) {
+        return String::new();
+    }
+    match PERIODS.iter().find(|(_, adverb)| *adverb == given) {
+        Some((period, _)) => format!("; did you mean \"{period}\"?"),
+        None => section
+            .reader
+            .suggestion(&given, PERIODS.map(|(period, _)| period)),
+    }
 }
 
 fn kind(section: &Section<'_, '_>) -> Option<Kind> {
@@ -347,8 +376,13 @@ fn scopes(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Vec<Sco
     let mut seen = BTreeSet::new();
     let mut scopes = Vec::new();
     for text in section.texts("scopes")? {
+        if known.is_empty() {
+            continue;
+        }
         if !known.contains(text.value) {
-            let close = suggestion(text.value, known.iter().map(String::as_str));
+            let close = section
+                .reader
+                .suggestion(text.value, known.iter().map(String::as_str));
             text.problem(
                 section.reader,
                 format!("no scope is named \"{}\"{close}", text.value),
@@ -364,6 +398,9 @@ fn scopes(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Vec<Sco
 
 fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<LocationName> {
     if !section.has("location") {
+        if known.is_empty() {
+            return None;
+        }
         if known.len() == 1 {
             return known
                 .first()
@@ -372,8 +409,13 @@ fn location(section: &Section<'_, '_>, known: &BTreeSet<String>) -> Option<Locat
         section.missing("location", "\"main\"");
     }
     let text = section.text("location")?;
+    if known.is_empty() {
+        return None;
+    }
     if !known.contains(text.value) {
-        let close = suggestion(text.value, known.iter().map(String::as_str));
+        let close = section
+            .reader
+            .suggestion(text.value, known.iter().map(String::as_str));
         text.problem(
             section.reader,
             format!("no location is named \"{}\"{close}", text.value),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::keep;
-use super::problem::suggestion;
 use super::reader::{Placed, Section};
 use super::values::{duration_seconds, name};
 use crate::id::{ScopeName, SourceName};
@@ -48,7 +47,7 @@ pub(super) fn read(
     let source = section.text("source");
     let source = match source {
         Some(source) => known_source(&section, &source, sources),
-        None if section.has("source") => None,
+        None if section.has("source") || sources.is_empty() => None,
         None => match sources.len() {
             1 => sources
                 .first()
@@ -100,8 +99,13 @@ fn known_source(
     source: &Placed<&str>,
     sources: &BTreeSet<String>,
 ) -> Option<SourceName> {
+    if sources.is_empty() {
+        return None;
+    }
     if !sources.contains(source.value) {
-        let close = suggestion(source.value, sources.iter().map(String::as_str));
+        let close = section
+            .reader
+            .suggestion(source.value, sources.iter().map(String::as_str));
         source.problem(
             section.reader,
             format!("no source is named \"{}\"{close}", source.value),
@@ -141,7 +145,9 @@ fn selection(section: &Section<'_, '_>, presets: &Presets) -> Option<Selection> 
                             .chain(built_in)
                             .chain(presets.keys().map(String::as_str))
                             .collect();
-                        let close = suggestion(preset.value, known.iter().copied());
+                        let close = section
+                            .reader
+                            .suggestion(preset.value, known.iter().copied());
                         let known = known.into_iter().collect::<Vec<_>>().join(", ");
                         preset.problem(
                             section.reader,

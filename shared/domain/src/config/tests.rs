@@ -19,14 +19,14 @@ fn parse(text: &str) -> Config {
     Config::parse(text, "logisedge.toml").unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn problems(text: &str) -> String {
+pub(super) fn problems(text: &str) -> String {
     Config::parse(text, "logisedge.toml")
         .unwrap_err()
         .to_string()
 }
 
 /// The smallest file with every kind of section, and room for more.
-const BASE: &str = r#"version = 1
+pub(super) const BASE: &str = r#"version = 1
 [sources.erp]
 kind = "sqlite"
 path = "/erp.db"
@@ -77,7 +77,7 @@ fn the_documented_example_is_valid() {
     );
 }
 
-fn schedule_with(lines: &str) -> String {
+pub(super) fn schedule_with(lines: &str) -> String {
     format!("{BASE}[schedules.s]\nevery = \"hour\"\nscopes = [\"full-database\"]\n{lines}\n")
 }
 
@@ -131,6 +131,9 @@ fn limits_pauses_and_skipped_dates() {
         ("2027-07-07 06:30:00", "2027-07-07T04:30:00Z"),
         ("\"2027-07-07T06:30:00-03:00\"", "2027-07-07T09:30:00Z"),
         ("2027-07-07T06:30:00Z", "2027-07-07T06:30:00Z"),
+        ("\"2027-07-07T06:30+01:00\"", "2027-07-07T05:30:00Z"),
+        ("\"2027-07-07T06:30Z\"", "2027-07-07T06:30:00Z"),
+        ("\"2027-07-07 06:30:20\"", "2027-07-07T04:30:20Z"),
         // The clock skips it.
         ("\"2027-03-28T02:30\"", "2027-03-28T01:00:00Z"),
     ] {
@@ -152,9 +155,9 @@ fn limits_pauses_and_skipped_dates() {
     )), @r#"
     logisedge.toml:14:16: schedules.s.start_within: "1 minute" is no duration from "5 minutes" to "31 days"; for example "6h"
     logisedge.toml:15:17: schedules.s.finish_within: must be a text in quotes; found integer
-    logisedge.toml:16:15: schedules.s.pause_until: must be a date such as "2027-01-07", a local time such as "2027-01-07T06:00", or one with its offset such as "2027-01-07T06:00:00Z"
-    logisedge.toml:17:15: schedules.s.skip_dates: must be dates such as "2026-12-25"
-    logisedge.toml:17:24: schedules.s.skip_dates: must be dates such as "2026-12-25"
+    logisedge.toml:16:15: schedules.s.pause_until: must be a date such as "2027-01-07", a local time such as "2027-01-07T06:00", or one with its offset such as "2027-01-07T06:00+01:00" or "2027-01-07T06:00Z", from 2000 to 2099; for a pause without an end write enabled = false
+    logisedge.toml:17:15: schedules.s.skip_dates: must be dates such as "2026-12-25", from 2000 to 2099
+    logisedge.toml:17:24: schedules.s.skip_dates: must be dates such as "2026-12-25", from 2000 to 2099
     "#);
     assert_snapshot!(problems(&schedule_with(
         "start_within = \"2h\"\nfinish_within = \"2 hours\""

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
 use super::reader::{Placed, Section};
-use super::values::duration_seconds;
+use super::values::{date, duration_seconds, has_form};
 use crate::Instant;
 use crate::calendar::instant_of;
 use crate::retention::Span;
@@ -98,23 +98,38 @@ pub(super) fn pause_until(section: &Section<'_, '_>, zone: Tz) -> Option<Option<
         value.problem(
             section.reader,
             "must be a date such as \"2027-01-07\", a local time such as \"2027-01-07T06:00\", or one \
-             with its offset such as \"2027-01-07T06:00:00Z\"",
+             with its offset such as \"2027-01-07T06:00+01:00\" or \"2027-01-07T06:00Z\", from 2000 to \
+             2099; for a pause without an end write enabled = false",
         );
     }
     until.map(Some)
 }
 
+/// Seconds may be left out, with an offset too (RFC 3339 has them always).
 fn instant(text: &str, zone: Tz) -> Option<Instant> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Some(at.to_utc());
-    }
-    let local = match text.parse::<NaiveDate>() {
-        Ok(date) => date.and_time(chrono::NaiveTime::MIN),
-        Err(_) => ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
-            .iter()
-            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?,
+    let day = date(text.get(..10)?)?;
+    let Some(rest) = text.get(10..).filter(|rest| !rest.is_empty()) else {
+        return instant_of(zone, day.and_time(NaiveTime::MIN));
     };
-    instant_of(zone, local)
+    let time = rest.strip_prefix(['T', 't', ' '])?;
+    let (time, offset) = match time.find(['Z', 'z', '+', '-']) {
+        Some(at) => time.split_at(at),
+        None => (time, ""),
+    };
+    let seconds = match time {
+        _ if has_form(time, "##:##") => ":00",
+        _ if has_form(time, "##:##:##") => "",
+        _ => return None,
+    };
+    let local = format!("{day}T{time}{seconds}");
+    match offset {
+        "" => instant_of(zone, local.parse().ok()?),
+        offset => Some(
+            DateTime::parse_from_rfc3339(&format!("{local}{offset}"))
+                .ok()?
+                .to_utc(),
+        ),
+    }
 }
 
 /// None if one of them cannot be read.
@@ -130,14 +145,17 @@ pub(super) fn skip_dates(section: &Section<'_, '_>) -> Option<BTreeSet<NaiveDate
         );
         return None;
     }
-    let date = |value: &Placed<&DeValue<'_>>| {
-        let date = written(value.value).and_then(|text| text.parse::<NaiveDate>().ok());
+    let skipped = |value: &Placed<&DeValue<'_>>| {
+        let date = written(value.value).and_then(|text| date(&text));
         if date.is_none() {
-            value.problem(section.reader, "must be dates such as \"2026-12-25\"");
+            value.problem(
+                section.reader,
+                "must be dates such as \"2026-12-25\", from 2000 to 2099",
+            );
         }
         date
     };
-    let dates: Vec<Option<NaiveDate>> = values.iter().map(date).collect();
+    let dates: Vec<Option<NaiveDate>> = values.iter().map(skipped).collect();
     dates.into_iter().collect()
 }
 

@@ -1,11 +1,10 @@
 //! Readers of single values that several sections share: names, secrets, times, durations.
 
-use chrono::NaiveTime;
+use chrono::{Datelike, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
 use super::SecretRef;
-use super::problem::suggestion;
 use super::reader::{Placed, Reader, Section};
 use crate::id::IdError;
 
@@ -65,7 +64,7 @@ pub(super) fn word<T: Copy>(
     let found = words.iter().find(|(word, _)| *word == text.value);
     if found.is_none() {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let close = suggestion(text.value, known.iter().copied());
+        let close = section.reader.suggestion(text.value, known.iter().copied());
         text.problem(
             section.reader,
             format!(
@@ -83,10 +82,7 @@ pub(super) fn zone(section: &Section<'_, '_>, key: &'static str) -> Option<Tz> {
     let text = section.text(key)?;
     let zone = text.value.parse::<Tz>().ok();
     if zone.is_none() {
-        let close = suggestion(
-            text.value,
-            chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name()),
-        );
+        let close = close_zone(section.reader, text.value);
         text.problem(
             section.reader,
             format!(
@@ -98,11 +94,47 @@ pub(super) fn zone(section: &Section<'_, '_>, key: &'static str) -> Option<Tz> {
     zone
 }
 
+/// A suggestion for a wrong zone: the one of that city, or one that is written nearly so.
+fn close_zone(reader: &Reader<'_>, given: &str) -> String {
+    let names = || chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name());
+    let city = given.trim().replace(' ', "_");
+    let of_city = |name: &&str| {
+        let place = name.rsplit_once('/').map(|(_, place)| place);
+        place.is_some_and(|place| place.eq_ignore_ascii_case(&city))
+    };
+    match names().find(of_city) {
+        Some(name) => format!("; did you mean \"{name}\"?"),
+        None => reader.suggestion(given, names()),
+    }
+}
+
+/// Years that a date of the file may lie in: any other is a typing mistake.
+const YEARS: std::ops::RangeInclusive<i32> = 2000..=2099;
+
+/// Whether a text is written so: `#` stands for a digit. chrono alone also reads signs, blanks, and
+/// numbers with fewer digits.
+pub(super) fn has_form(text: &str, form: &str) -> bool {
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(found, wanted)| {
+            let digit = wanted == b'#' && found.is_ascii_digit();
+            digit || found == wanted
+        })
+}
+
+/// A date such as `2026-12-25`, in the years that are reasonable.
+pub(super) fn date(text: &str) -> Option<NaiveDate> {
+    let written = has_form(text, "####-##-##").then_some(text)?;
+    let date: NaiveDate = written.parse().ok()?;
+    YEARS.contains(&date.year()).then_some(date)
+}
+
 /// A time of day, `"02:00"` or TOML's own `02:00:00`. Slots begin with a minute.
 pub(super) fn time_of_day(section: &Section<'_, '_>, key: &'static str) -> Option<NaiveTime> {
     let value = section.any(key)?;
     let time = match value.value {
-        DeValue::String(text) => NaiveTime::parse_from_str(text, "%H:%M").ok(),
+        DeValue::String(text) if has_form(text, "##:##") => {
+            NaiveTime::parse_from_str(text, "%H:%M").ok()
+        }
         DeValue::Datetime(stamp) if stamp.date.is_none() && stamp.offset.is_none() => stamp
             .time
             .filter(|t| t.second.unwrap_or(0) == 0 && t.nanosecond.unwrap_or(0) == 0)
@@ -110,10 +142,13 @@ pub(super) fn time_of_day(section: &Section<'_, '_>, key: &'static str) -> Optio
         _ => None,
     };
     if time.is_none() {
-        value.problem(
-            section.reader,
-            "must be a time of day from \"00:00\" to \"23:59\", in quotes",
-        );
+        let form = "time of day from \"00:00\" to \"23:59\", without seconds";
+        let message = match value.value {
+            DeValue::String(text) => format!("{text:?} is no {form} and with all four digits"),
+            DeValue::Datetime(_) => format!("must be a {form}"),
+            _ => format!("must be a {form}, in quotes"),
+        };
+        value.problem(section.reader, message);
     }
     time
 }

@@ -12,7 +12,7 @@ use crate::calendar::{NewestSlots, instant_of, local_date};
 pub enum Gap {
     /// The schedule is paused until then.
     Pause(Instant),
-    /// The date is skipped.
+    /// The date is skipped: that which the zone's clock shows when a slot is due.
     Date(NaiveDate),
 }
 
@@ -185,6 +185,22 @@ mod tests {
         schedule.skip_dates = dates(&["2011-12-30"]);
         let next = schedule.next_slot_after(at("2011-12-30T10:00:00Z"));
         assert_eq!(next, Some(at("2011-12-30T11:00:00Z")));
+    }
+
+    /// Clocks are put forward from 28 March 2026 23:00 to midnight. 23:30 of the 28th is due then: on the 29th.
+    #[test]
+    fn a_slot_that_is_moved_over_midnight_belongs_to_the_date_that_it_runs_on() {
+        let mut schedule = schedule();
+        schedule.zone = chrono_tz::America::Scoresbysund;
+        schedule.calendar = Calendar::Day {
+            at: NaiveTime::from_hms_opt(23, 30, 0).unwrap(),
+        };
+        let (from, moved) = (at("2026-03-28T12:00:00Z"), at("2026-03-29T01:00:00Z"));
+        schedule.skip_dates = dates(&["2026-03-28"]);
+        assert_eq!(schedule.next_slot_after(from), Some(moved));
+        schedule.skip_dates = dates(&["2026-03-29"]);
+        let next = schedule.next_slot_after(from);
+        assert_eq!(next, Some(at("2026-03-31T00:30:00Z")));
     }
 
     proptest! {

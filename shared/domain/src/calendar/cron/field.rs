@@ -12,6 +12,7 @@ pub(in crate::calendar) const MINUTE: Field = Field {
     lowest: 0,
     highest: 59,
     names: &[],
+    named: "",
     special: "",
 };
 pub(in crate::calendar) const HOUR: Field = Field {
@@ -19,6 +20,7 @@ pub(in crate::calendar) const HOUR: Field = Field {
     lowest: 0,
     highest: 23,
     names: &[],
+    named: "",
     special: "",
 };
 pub(in crate::calendar) const MONTH_DAY: Field = Field {
@@ -26,6 +28,7 @@ pub(in crate::calendar) const MONTH_DAY: Field = Field {
     lowest: 1,
     highest: 31,
     names: &[],
+    named: "",
     special: ", L (the last), L-n, nW (the weekday nearest to day n), LW",
 };
 pub(in crate::calendar) const MONTH: Field = Field {
@@ -33,6 +36,7 @@ pub(in crate::calendar) const MONTH: Field = Field {
     lowest: 1,
     highest: 12,
     names: &MONTHS,
+    named: " or jan to dec",
     special: "",
 };
 pub(in crate::calendar) const WEEK_DAY: Field = Field {
@@ -40,6 +44,7 @@ pub(in crate::calendar) const WEEK_DAY: Field = Field {
     lowest: 0,
     highest: 7,
     names: &WEEK_DAYS,
+    named: " or sun to sat",
     special: ", 5L (the month's last Friday), 5#2 (its second)",
 };
 
@@ -50,6 +55,8 @@ pub(in crate::calendar) struct Field {
     pub(in crate::calendar) highest: u32,
     /// Names of the values from `lowest` on.
     names: &'static [&'static str],
+    /// The names, for its error's text.
+    named: &'static str,
     /// Forms that only this field has, for its error's text.
     special: &'static str,
 }
@@ -61,7 +68,43 @@ impl Field {
             text: text.to_owned(),
             lowest: self.lowest,
             highest: self.highest,
+            named: self.named,
             special: self.special,
+        }
+    }
+
+    fn instead(&self, text: &str, remedy: String) -> CronError {
+        CronError::Instead {
+            field: self.name,
+            text: text.to_owned(),
+            remedy,
+        }
+    }
+
+    /// The `n` of `*/n`. `part` is what an error repeats.
+    pub(in crate::calendar) fn step(&self, step: &str, part: &str) -> Result<u32, CronError> {
+        number(step)
+            .filter(|n| *n >= 1 && *n <= self.highest)
+            .ok_or_else(|| {
+                let remedy = format!("the n of a step */n is 1 to {}", self.highest);
+                self.instead(part, remedy)
+            })
+    }
+
+    /// A range whose end comes before its begin, as the two parts that are meant.
+    fn backwards(&self, from: u32, to: u32) -> String {
+        // Sunday is 7 there.
+        let (lowest, highest) = match self.name == WEEK_DAY.name {
+            true => (1, self.highest),
+            false => (self.lowest, self.highest),
+        };
+        let range = |from: u32, to: u32| match from == to {
+            true => from.to_string(),
+            false => format!("{from}-{to}"),
+        };
+        match to < lowest {
+            true => range(from, highest),
+            false => format!("{},{}", range(from, highest), range(lowest, to)),
         }
     }
 
@@ -80,18 +123,32 @@ impl Field {
         let (from, to) = match (range, range.split_once('-')) {
             ("*", _) => (self.lowest, self.highest),
             (_, Some((from, to))) => (self.value(from, part)?, self.value(to, part)?),
+            ("?", None) => {
+                let remedy = "write '*' ('?' is for the days of EventBridge's cron(…))";
+                return Err(self.instead(part, remedy.to_owned()));
+            }
             // A step needs a range to step through: "5/10" means different things to different crons.
-            (_, None) if step.is_some() => return Err(self.error(part)),
+            (from, None) if step.is_some() => {
+                let from = self.value(from, part)?;
+                let step = self.step(step.unwrap_or_default(), part)?;
+                let remedy = format!("write {from}-{}/{step}", self.highest);
+                return Err(self.instead(part, remedy));
+            }
             (value, None) => (self.value(value, part)?, self.value(value, part)?),
         };
         let step = match step {
             None => 1,
-            Some(step) => number(step)
-                .filter(|n| *n >= 1 && *n <= self.highest)
-                .ok_or_else(|| self.error(part))?,
+            Some(step) => self.step(step, part)?,
         };
-        if from > to {
+        if from > to && part.contains('/') {
             return Err(self.error(part));
+        }
+        if from > to {
+            let remedy = format!(
+                "a range begins with its smaller value; write {}",
+                self.backwards(from, to)
+            );
+            return Err(self.instead(part, remedy));
         }
         Ok((from..=to)
             .step_by(step as usize)

@@ -56,7 +56,7 @@ pub enum CronError {
     },
     /// A field cannot be read.
     #[error(
-        "{text:?} is no {field}: use {lowest} to {highest}, '*', ranges a-b, steps */n{special}, and lists with ','"
+        "{text:?} is no {field}: use {lowest} to {highest}{named}, '*', ranges a-b, steps */n or a-b/n{special}, and lists with ','"
     )]
     Field {
         /// Which field.
@@ -67,9 +67,24 @@ pub enum CronError {
         lowest: u32,
         /// Largest value of the field.
         highest: u32,
+        /// Names of its values.
+        named: &'static str,
         /// Forms that only this field has.
         special: &'static str,
     },
+    /// A field that is written in another form here.
+    #[error("{text:?} is no {field}: {remedy}")]
+    Instead {
+        /// Which field.
+        field: &'static str,
+        /// The part of it that cannot be read.
+        text: String,
+        /// What to write.
+        remedy: String,
+    },
+    /// One of the words that some crons have for an expression.
+    #[error("{0:?} is no cron expression here: write {1}")]
+    Nickname(String, &'static str),
     /// No month has such a day.
     #[error("no day of any year matches: the months named have no such day")]
     Never,
@@ -124,6 +139,14 @@ impl FromStr for Cron {
 
     fn from_str(text: &str) -> Result<Self, CronError> {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        if let [nickname] = fields.as_slice()
+            && nickname.starts_with('@')
+        {
+            return Err(CronError::Nickname(
+                (*nickname).to_owned(),
+                fields_of_nickname(nickname),
+            ));
+        }
         let &[minute, hour, month_day, month, week_day] = fields.as_slice() else {
             return Err(CronError::Fields {
                 found: fields.len(),
@@ -143,6 +166,18 @@ impl FromStr for Cron {
         } else {
             Err(CronError::Never)
         }
+    }
+}
+
+/// What `crontab(5)` says of its nicknames.
+fn fields_of_nickname(nickname: &str) -> &'static str {
+    match nickname.to_ascii_lowercase().as_str() {
+        "@yearly" | "@annually" => "\"0 0 1 1 *\"",
+        "@monthly" => "\"0 0 1 * *\"",
+        "@weekly" => "\"0 0 * * 0\"",
+        "@daily" | "@midnight" => "\"0 0 * * *\"",
+        "@hourly" => "\"0 * * * *\"",
+        _ => "its five fields, such as \"0 2 * * *\"",
     }
 }
 

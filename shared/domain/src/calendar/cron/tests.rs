@@ -52,10 +52,37 @@ fn cron_expressions_that_are_refused() {
     for text in texts {
         assert!(text.parse::<Cron>().is_err(), "{text:?}");
     }
-    assert_snapshot!("61 * * * *".parse::<Cron>().unwrap_err(), @r#""61" is no minute: use 0 to 59, '*', ranges a-b, steps */n, and lists with ','"#);
-    assert_snapshot!("0 2 32W * *".parse::<Cron>().unwrap_err(), @r#""32W" is no day of month: use 1 to 31, '*', ranges a-b, steps */n, L (the last), L-n, nW (the weekday nearest to day n), LW, and lists with ','"#);
-    assert_snapshot!("0 2 * * L".parse::<Cron>().unwrap_err(), @r#""L" is no day of week: use 0 to 7, '*', ranges a-b, steps */n, 5L (the month's last Friday), 5#2 (its second), and lists with ','"#);
+    assert_snapshot!("61 * * * *".parse::<Cron>().unwrap_err(), @r#""61" is no minute: use 0 to 59, '*', ranges a-b, steps */n or a-b/n, and lists with ','"#);
+    assert_snapshot!("0 2 32W * *".parse::<Cron>().unwrap_err(), @r#""32W" is no day of month: use 1 to 31, '*', ranges a-b, steps */n or a-b/n, L (the last), L-n, nW (the weekday nearest to day n), LW, and lists with ','"#);
+    assert_snapshot!("0 2 * * L".parse::<Cron>().unwrap_err(), @r#""L" is no day of week: use 0 to 7 or sun to sat, '*', ranges a-b, steps */n or a-b/n, 5L (the month's last Friday), 5#2 (its second), and lists with ','"#);
     assert_snapshot!("0 2 30 2 *".parse::<Cron>().unwrap_err(), @"no day of any year matches: the months named have no such day");
+}
+
+#[test]
+fn what_is_written_otherwise_elsewhere_is_named_as_it_is_here() {
+    let refused = |text: &str| text.parse::<Cron>().unwrap_err().to_string();
+    assert_snapshot!(refused("0 2 * * fri-sun"), @r#""fri-sun" is no day of week: a range begins with its smaller value; write 5-7"#);
+    for (text, remedy) in [
+        ("0 2 * * 5-1", "write 5-7,1"),
+        ("0 2 * * sat-tue", "write 6-7,1-2"),
+        ("0 2 * * 7-5", "write 7,1-5"),
+        ("0 22-3 * * *", "write 22-23,0-3"),
+        ("0 2 * nov-jan *", "write 11-12,1"),
+        ("5/10 * * * *", "write 5-59/10"),
+        ("0 2 * 1/3 *", "write 1-12/3"),
+    ] {
+        let refused = refused(text);
+        assert!(refused.ends_with(remedy), "{refused}");
+        let field = text.split(' ').find(|field| field.contains(['-', '/']));
+        let instead = text.replace(field.unwrap(), remedy.trim_start_matches("write "));
+        assert!(instead.parse::<Cron>().is_ok(), "{instead}");
+    }
+    assert_snapshot!(refused("*/70 * * * *"), @r#""*/70" is no minute: the n of a step */n is 1 to 59"#);
+    assert_snapshot!(refused("1-5/0 * * * *"), @r#""1-5/0" is no minute: the n of a step */n is 1 to 59"#);
+    assert_snapshot!(refused("0 2 ? * 1-5"), @r#""?" is no day of month: write '*' ('?' is for the days of EventBridge's cron(…))"#);
+    assert_snapshot!(refused("0 2 * foo *"), @r#""foo" is no month: use 1 to 12 or jan to dec, '*', ranges a-b, steps */n or a-b/n, and lists with ','"#);
+    assert_snapshot!(refused("@daily"), @r#""@daily" is no cron expression here: write "0 0 * * *""#);
+    assert_snapshot!(refused("@reboot"), @r#""@reboot" is no cron expression here: write its five fields, such as "0 2 * * *""#);
 }
 
 #[test]

@@ -173,18 +173,21 @@ pub(crate) struct Setup {
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
     /// Secrets Manager's name or ARN of the database password, for --postgres.
-    #[arg(long, value_name = "NAME", requires = "postgres")]
-    pub(crate) database_secret: Option<String>,
-    /// The bucket to store in (output BucketName of the stack).
-    #[arg(long, env = "LOGISEDGE_BUCKET", required_unless_present = "folder")]
-    pub(crate) bucket: Option<String>,
-    /// Secrets Manager's name or ARN of the repository password (output RepositorySecretArn).
     #[arg(
         long,
         value_name = "NAME",
-        env = "LOGISEDGE_REPOSITORY_SECRET",
-        required_unless_present = "folder"
+        requires = "postgres",
+        conflicts_with = "sqlite"
     )]
+    pub(crate) database_secret: Option<String>,
+    /// The bucket to store in (output BucketName of the stack); LOGISEDGE_BUCKET if left out.
+    // The variables are read by the command itself: to the parser they would be in --folder's way, as if
+    // somebody had typed them.
+    #[arg(long)]
+    pub(crate) bucket: Option<String>,
+    /// Secrets Manager's name or ARN of the repository password (output RepositorySecretArn);
+    /// LOGISEDGE_REPOSITORY_SECRET if left out.
+    #[arg(long, value_name = "NAME")]
     pub(crate) repository_secret: Option<String>,
     /// Store in a local folder instead; the repository password is then read from the environment
     /// variable LOGISEDGE_REPOSITORY_PASSWORD.

@@ -17,6 +17,9 @@ use crate::places::PASSWORD_VARIABLE;
 /// The key prefix that the stack's roles may write to, unless it was deployed with another.
 const PREFIX: &str = "backups";
 
+/// As the parser of arguments has it.
+const WRONG_USAGE: u8 = 2;
+
 pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
     let text = default_config(&SetupOptions {
         time_zone: setup.time_zone.clone(),
@@ -45,10 +48,38 @@ pub(crate) fn setup(setup: &Setup, output: Output) -> Result<(), CliError> {
     })?;
     output.show(&serde_json::json!({ "file": file }), |_| {
         format!(
-            "Wrote {file}. Read it, change what you like, then:\n  logisedge-backup apply {file}"
+            "Wrote {file}. Read it, change what you like, then:\n{}",
+            next_steps(setup, &file)
         )
     });
     Ok(())
+}
+
+/// A folder is no place for the functions, which `apply` writes to.
+fn next_steps(setup: &Setup, file: &str) -> String {
+    let file = quoted(file);
+    let Some(folder) = &setup.folder else {
+        return format!("  logisedge-backup apply {file}");
+    };
+    let from = match &setup.sqlite {
+        Some(path) => path.display().to_string(),
+        None => setup.postgres.clone().unwrap_or_default(),
+    };
+    format!(
+        "  logisedge-backup schedule preview --file {file}\n  \
+         logisedge-backup direct backup --at {} --from {}",
+        quoted(&folder.display().to_string()),
+        quoted(&from)
+    )
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 fn source(setup: &Setup) -> Result<SourceConfig, CliError> {
@@ -94,16 +125,32 @@ fn location(setup: &Setup) -> Result<LocationConfig, CliError> {
             capacity_bytes_max: None,
         },
         None => LocationConfig::S3 {
-            bucket: setup.bucket.clone().unwrap_or_default(),
+            bucket: given(setup.bucket.as_deref(), "--bucket", "LOGISEDGE_BUCKET")?,
             prefix: PREFIX.to_owned(),
             region: None,
-            repository_password: SecretRef::Secret(
-                setup.repository_secret.clone().unwrap_or_default(),
-            ),
+            repository_password: SecretRef::Secret(given(
+                setup.repository_secret.as_deref(),
+                "--repository-secret",
+                "LOGISEDGE_REPOSITORY_SECRET",
+            )?),
             capacity_bytes_max: None,
             object_lock: None,
         },
     })
+}
+
+/// What was typed, or else what the environment says.
+fn given(typed: Option<&str>, option: &str, variable: &str) -> Result<String, CliError> {
+    let from_environment = || std::env::var(variable).ok();
+    let value = typed.map(str::to_owned).or_else(from_environment);
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| CliError {
+            message: format!(
+                "{option} is missing: name it, or set {variable}; or store in a folder with --folder"
+            ),
+            exit: WRONG_USAGE,
+        })
 }
 
 fn absolute(path: &Path) -> Result<String, CliError> {

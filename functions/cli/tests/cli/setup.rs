@@ -10,7 +10,8 @@ fn setup_writes_what_apply_takes_and_replaces_nothing() {
     let said = desk.ok(&["setup", "--sqlite", "erp.db", "--folder", "store"]);
     assert_snapshot!(said, @"
     Wrote logisedge.toml. Read it, change what you like, then:
-      logisedge-backup apply logisedge.toml
+      logisedge-backup schedule preview --file logisedge.toml
+      logisedge-backup direct backup --at store --from erp.db
     ");
     let written = std::fs::read_to_string(desk.path("logisedge.toml")).unwrap();
     let config = logisedge_domain::config::Config::parse(&written, "logisedge.toml");
@@ -48,7 +49,10 @@ fn setup_writes_what_apply_takes_and_replaces_nothing() {
         "--out",
         "s3.toml",
     ];
-    desk.ok(&s3);
+    assert_snapshot!(desk.ok(&s3), @"
+    Wrote s3.toml. Read it, change what you like, then:
+      logisedge-backup apply s3.toml
+    ");
     let written = std::fs::read_to_string(desk.path("s3.toml")).unwrap();
     assert!(logisedge_domain::config::Config::parse(&written, "s3.toml").is_ok());
 }
@@ -89,4 +93,35 @@ fn setup_refuses_what_apply_would() {
     ];
     assert_snapshot!(desk.fails(1, &zone), @r#"error: logisedge.toml:5:13: time_zone: "Berlin" is no IANA time zone, such as "Europe/Berlin" or "UTC"; did you mean "Europe/Berlin"?"#);
     assert!(!desk.path("logisedge.toml").exists());
+}
+
+#[test]
+fn a_folder_wins_over_what_the_environment_says() {
+    let desk = Desk::empty();
+    let setup = |more: &[&str]| {
+        let arguments = [&["setup", "--sqlite", "erp.db", "--overwrite"], more].concat();
+        let mut command = desk.command(&arguments);
+        command.env("LOGISEDGE_BUCKET", "bucket-of-the-stack");
+        command.env("LOGISEDGE_REPOSITORY_SECRET", "repository");
+        let said = desk.said(command.output().unwrap());
+        assert_eq!(said.exit, 0, "{}", said.err);
+        std::fs::read_to_string(desk.path("logisedge.toml")).unwrap()
+    };
+    assert!(setup(&[]).contains("bucket = \"bucket-of-the-stack\""));
+    assert!(setup(&["--bucket", "typed"]).contains("bucket = \"typed\""));
+    let folder = setup(&["--folder", "store"]);
+    assert!(!folder.contains("bucket-of-the-stack"), "{folder}");
+}
+
+#[test]
+fn setup_names_what_is_missing_or_does_not_fit() {
+    let desk = Desk::empty();
+    let sqlite = ["setup", "--sqlite", "erp.db"];
+    assert_snapshot!(desk.fails(2, &sqlite), @"error: --bucket is missing: name it, or set LOGISEDGE_BUCKET; or store in a folder with --folder");
+    for more in [
+        &["--folder", "store", "--bucket", "typed"][..],
+        &["--folder", "store", "--database-secret", "q"],
+    ] {
+        desk.fails_usage(&[&sqlite[..], more].concat());
+    }
 }

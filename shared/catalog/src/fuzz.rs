@@ -158,7 +158,8 @@ fn what_is_watched() {
     };
     let samples = [flat(golden("anomaly-open")), flat(golden("anomaly-meant"))];
     feed("anomaly item", &samples, |_: AnomalyItem| {});
-    let usage = flat(json!({ "bytes": -7, "listed_at": "2026-11-24T02:00:00Z" }));
+    let usage =
+        flat(json!({ "bytes": -7, "listed_at": "2026-11-24T02:00:00Z", "level": "ninety" }));
     feed("usage item", &[usage], |_: UsageItem| {});
 }
 

@@ -19,6 +19,7 @@
 //! | the digest | `digest` | `digest` | `open` |
 //! | what a scope uses of a location | `usage#LOCATION` | `scope#N` | |
 //! | what all used on a day | `usage#LOCATION` | `day#DATE` | |
+//! | the level of a location that was told | `usage#LOCATION` | `told` | |
 //! | cause of alerts | `causes#SCOPE` | `CAUSE` | `recent`; `open`, while it is due for a look |
 //!
 //! | question | answered by | cost |
@@ -203,6 +204,10 @@ impl Key {
 
     pub(crate) fn usage_on(location: &LocationName, day: NaiveDate) -> Self {
         Self::new(usage_pk(location), format!("day#{day}"))
+    }
+
+    pub(crate) fn usage_told(location: &LocationName) -> Self {
+        Self::new(usage_pk(location), "told")
     }
 
     pub(crate) fn cause(cause: &AlertCause) -> Self {

@@ -1,12 +1,13 @@
-//! How much of each location is used: by scope, so that no two scopes wait for each other's commits.
+//! How much of each location is used: by scope, so that no two scopes wait for each other's commits; and
+//! the level of that which was told.
 
 use chrono::NaiveDate;
 use logisedge_domain::Instant;
-use logisedge_domain::capacity::{LocationUsage, ScopeUsage, TREND_DAYS};
+use logisedge_domain::capacity::{Level, LocationUsage, ScopeUsage, TREND_DAYS};
 use logisedge_domain::id::{LocationName, ScopeName};
 use serde::{Deserialize, Serialize};
 
-use crate::expression::{Expression, KeyCondition, Write};
+use crate::expression::{Expression, KeyCondition, Write, typed};
 use crate::keys::{Key, PK, usage_pk};
 use crate::outbox::outbox_writes;
 use crate::{Catalog, CatalogError, Message};
@@ -14,7 +15,7 @@ use crate::{Catalog, CatalogError, Message};
 /// Days of a location's usage that are kept: some more than the forecast needs.
 const DAYS_KEPT: usize = TREND_DAYS + 10;
 
-/// What a scope uses of a location, or what all of them used on a day, as an item.
+/// What a scope uses of a location, or what all of them used on a day or when a level was told, as an item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct UsageItem {
     pk: String,
@@ -22,10 +23,13 @@ pub(crate) struct UsageItem {
     bytes: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     listed_at: Option<Instant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    level: Option<Level>,
 }
 
 mod path {
     pub(super) const BYTES: &str = "bytes";
+    pub(super) const LEVEL: &str = "level";
     pub(super) const LISTED_AT: &str = "listed_at";
 }
 
@@ -51,6 +55,7 @@ impl Catalog {
             location: location.clone(),
             scopes: std::collections::BTreeMap::new(),
             days: Vec::new(),
+            level_told: None,
         };
         for item in items {
             match item.sk.split_once('#') {
@@ -68,6 +73,7 @@ impl Catalog {
                     let bytes = u64::try_from(item.bytes).unwrap_or_default();
                     usage.days.push((day, bytes));
                 }
+                None if item.sk == Key::usage_told(location).sk => usage.level_told = item.level,
                 // Written by a newer program.
                 _ => {}
             }
@@ -98,8 +104,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let object = object(location);
         let bytes = i64::try_from(listed).unwrap_or(i64::MAX);
-        let listed_at = crate::expression::typed(&now)
-            .map_err(|e| CatalogError::corrupt("record", &object, e))?;
+        let listed_at = typed(&now).map_err(|e| CatalogError::corrupt("record", &object, e))?;
         let update = Expression::new()
             .set(path::BYTES, bytes)
             .set(path::LISTED_AT, listed_at);
@@ -107,6 +112,33 @@ impl Catalog {
         writes.extend(outbox_writes("record", outbox, now)?);
         self.transact("record", &object, writes).await?;
         Ok(())
+    }
+
+    /// Records that a location has reached another level than was told last, or is below all of them, with
+    /// what tells it. False, and nothing changes, if somebody told another one since it was read.
+    pub async fn tell_level(
+        &self,
+        read: &LocationUsage,
+        level: Option<Level>,
+        now: Instant,
+        outbox: &[Message],
+    ) -> Result<bool, CatalogError> {
+        let object = object(&read.location);
+        let typed = |level: Option<Level>| {
+            let value = level.map(|level| typed(&level)).transpose();
+            value.map_err(|e| CatalogError::corrupt("record", &object, e))
+        };
+        let bytes = i64::try_from(read.bytes()).unwrap_or(i64::MAX);
+        let update = Expression::new()
+            .still(path::LEVEL, typed(read.level_told)?)
+            .set(path::BYTES, bytes);
+        let update = match typed(level)? {
+            Some(level) => update.set(path::LEVEL, level),
+            None => update.remove(path::LEVEL),
+        };
+        let mut writes = vec![Write::Update(Key::usage_told(&read.location), update)];
+        writes.extend(outbox_writes("record", outbox, now)?);
+        Ok(self.transact("record", &object, writes).await?.is_done())
     }
 
     /// Records what all scopes use as the day's, and forgets days that no forecast needs any more.

@@ -30,7 +30,7 @@ pub use turns::{Began, begin, give_up, succeed};
 use crate::anomaly::{forget_old_sizes, judge};
 use crate::backup::{Order, Taken, take_on};
 use crate::base::{Basis, look, open_source};
-use crate::capacity::{note, reached, require_room};
+use crate::capacity::{look_at, require_room};
 use crate::{EngineError, EngineErrorKind, Progress, adopt};
 
 /// How long a lease holds without a heartbeat. An attempt whose function was killed blocks its scope
@@ -152,15 +152,13 @@ async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attem
     let (record, now) = (&taken.record, Utc::now());
     let seen = judge(catalog, &places.scope, &taken).await;
     let anomalies = seen.as_ref().map(|seen| seen.anomalies.as_slice());
-    let mut told = alert_if(anomalies.is_some_and(|found| !found.is_empty()), || {
+    let told = alert_if(anomalies.is_some_and(|found| !found.is_empty()), || {
         Alert::anomaly(record, anomalies.unwrap_or_default(), now)
     });
-    let bytes_written = lease.bytes_written();
-    told.extend(reached(catalog, &record.location, bytes_written, now).await);
     let commit = Commit {
         record,
         stats: &taken.stats,
-        bytes_written,
+        bytes_written: lease.bytes_written(),
         judged: seen.as_ref().map(|seen| &seen.judged),
     };
     if !succeed(catalog, run, fence, commit, told, now).await? {
@@ -174,7 +172,7 @@ async fn commit(lease: &Held<'_>, taken: Taken, places: &Places) -> Result<Attem
     if let Some(seen) = &seen {
         forget_old_sizes(catalog, &record.scope, seen).await;
     }
-    note(catalog, &record.location).await;
+    look_at(catalog, &record.location).await;
     Ok(Attempted::Succeeded(Box::new(taken)))
 }
 
@@ -227,6 +225,7 @@ impl Held<'_> {
         if let Err(error) = counted.await {
             warn!(%error, %location, "the next listing will count what the attempt left");
         }
+        look_at(self.catalog, location).await;
     }
 
     /// The snapshot that an earlier attempt at the run stored and did not come to commit.

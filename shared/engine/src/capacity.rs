@@ -6,6 +6,7 @@ use logisedge_catalog::{Catalog, Message};
 use logisedge_domain::Instant;
 use logisedge_domain::alert::{Alert, Resolution};
 use logisedge_domain::capacity::{Level, LocationUsage, differs, expected_bytes};
+use logisedge_domain::config::Config;
 use logisedge_domain::format;
 use logisedge_domain::id::{LocationName, ScopeName};
 use logisedge_domain::run::Run;
@@ -14,6 +15,9 @@ use tracing::warn;
 
 use crate::prune::{Locations, chains_of};
 use crate::{EngineError, EngineErrorKind};
+
+/// Tries at telling a location's level while others tell theirs; the next look goes on.
+const TELLING_TRIES_MAX: u32 = 5;
 
 /// Refuses a backup that is not expected to fit, before its first byte is written.
 pub(crate) async fn require_room(
@@ -52,52 +56,73 @@ async fn capacity_of(
     Ok(config.and_then(|config| config.capacity_bytes_max()))
 }
 
-/// What a commit that adds so many bytes has to tell: that the location reaches a level with it. No backup
-/// fails because that cannot be found out.
-pub(crate) async fn reached(
+/// Looks at a location after what it holds has changed: notes that as today's, and tells the level that it
+/// reaches or left. Nothing fails for that, and whoever looks next finds what was not told.
+pub(crate) async fn look_at(catalog: &Catalog, location: &LocationName) {
+    let looked = async {
+        let usage = catalog.usage(location).await?;
+        let today = Utc::now().date_naive();
+        catalog.note_usage(&usage, today).await?;
+        let max = capacity_of(catalog, location).await?;
+        tell_level(catalog, usage, max).await
+    };
+    if let Err(error) = looked.await {
+        warn!(%error, %location, "today's usage is not noted, or how full it is not told");
+    }
+}
+
+/// Tells the levels of all locations that have another capacity by now.
+pub(crate) async fn look_at_all(catalog: &Catalog, config: &Config) -> Result<(), EngineError> {
+    for (name, location) in &config.locations {
+        let usage = catalog.usage(name).await?;
+        tell_level(catalog, usage, location.capacity_bytes_max()).await?;
+    }
+    Ok(())
+}
+
+/// Tells the level that a location is at, if it is another one than was told last. What is compared is
+/// where it stands, not what a change did to that: of many small changes at once, none crosses a level.
+async fn tell_level(
     catalog: &Catalog,
-    location: &LocationName,
-    added: u64,
+    mut usage: LocationUsage,
+    max: Option<u64>,
+) -> Result<(), EngineError> {
+    for _ in 0..TELLING_TRIES_MAX {
+        let level = max.and_then(|max| Level::of(usage.bytes(), max));
+        if level == usage.level_told {
+            return Ok(());
+        }
+        // Later than whatever was told before this state was read: an end counts only behind its beginning.
+        let now = Utc::now();
+        let told = difference(&usage, level, max, now);
+        if catalog.tell_level(&usage, level, now, &told).await? {
+            return Ok(());
+        }
+        // Somebody else told one, perhaps of an older state than this.
+        usage = catalog.usage(&usage.location).await?;
+    }
+    Ok(())
+}
+
+/// What tells that a location is at another level than was told: the level, where it is higher; the end of
+/// each that it left, where it is lower.
+fn difference(
+    usage: &LocationUsage,
+    level: Option<Level>,
+    max: Option<u64>,
     now: Instant,
 ) -> Vec<Message> {
-    match level(catalog, location, added, now).await {
-        Ok(told) => told,
-        Err(error) => {
-            warn!(%error, %location, "how full it is cannot be told");
-            Vec::new()
-        }
+    let (location, used) = (&usage.location, usage.bytes());
+    if let (Some(level), Some(max)) = (level.filter(|_| level > usage.level_told), max) {
+        let full_on = usage.full_on(max);
+        let alert = Alert::storage_soon_full(location, used, max, level, full_on, now);
+        return vec![Message::Alert(alert)];
     }
-}
-
-async fn level(
-    catalog: &Catalog,
-    location: &LocationName,
-    added: u64,
-    now: Instant,
-) -> Result<Vec<Message>, EngineError> {
-    let Some(max) = capacity_of(catalog, location).await? else {
-        return Ok(Vec::new());
-    };
-    let usage = catalog.usage(location).await?;
-    let before = usage.bytes();
-    let level = Level::of(before.saturating_add(added), max);
-    let Some(level) = level.filter(|level| Some(*level) > Level::of(before, max)) else {
-        return Ok(Vec::new());
-    };
-    let used = before.saturating_add(added);
-    let alert = Alert::storage_soon_full(location, used, max, level, usage.full_on(max), now);
-    Ok(vec![Message::Alert(alert)])
-}
-
-/// Notes what a location holds today. No backup fails for that.
-pub(crate) async fn note(catalog: &Catalog, location: &LocationName) {
-    let noted = async {
-        let usage = catalog.usage(location).await?;
-        catalog.note_usage(&usage, Utc::now().date_naive()).await
-    };
-    if let Err(error) = noted.await {
-        warn!(%error, %location, "today's usage is not noted");
-    }
+    let left = Level::ALL
+        .into_iter()
+        .filter(|one| Some(*one) > level && Some(*one) <= usage.level_told);
+    left.map(|one| Message::Resolution(Resolution::below(location, one, used, max, now)))
+        .collect()
 }
 
 /// Lists what a scope holds at each of its locations and corrects the catalog, under the scope's lease.
@@ -122,22 +147,8 @@ pub(crate) async fn reconcile(
             let alert = Alert::usage_differs(scope, name, known.bytes, listed, now);
             outbox.push(Message::Alert(alert));
         }
-        if let Some(max) = capacity_of(catalog, name).await? {
-            let used = before.bytes_of_others(scope).saturating_add(listed);
-            outbox.extend(left_behind(&before, used, max, now));
-        }
         catalog.set_usage(name, scope, listed, now, &outbox).await?;
-        note(catalog, name).await;
+        look_at(catalog, name).await;
     }
     Ok(())
-}
-
-/// The levels that a location is below of.
-fn left_behind(usage: &LocationUsage, used: u64, max: u64, now: Instant) -> Vec<Message> {
-    let below = Level::ALL
-        .into_iter()
-        .filter(|level| !level.is_reached(used, max) && level.is_reached(usage.bytes(), max));
-    below
-        .map(|level| Message::Resolution(Resolution::below(&usage.location, level, used, now)))
-        .collect()
 }

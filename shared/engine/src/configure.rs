@@ -10,6 +10,7 @@ use logisedge_domain::plan::plan_slot;
 use logisedge_domain::schedule::Schedule;
 
 use crate::EngineError;
+use crate::capacity::look_at_all;
 use crate::dispatch::{Dispatched, dispatch_slots};
 use crate::relocation;
 
@@ -70,6 +71,7 @@ pub async fn apply(
         return Err(error);
     }
     catalog.apply(config, now, &next_slots(config, now)).await?;
+    look_at_all(catalog, config).await?;
     // Each is looked at by the next tick, which finds out when it is due again.
     let watched = config.scopes.values().filter(|s| s.rpo_seconds.is_some());
     let watched: Vec<ScopeName> = watched.map(|scope| scope.name.clone()).collect();

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::backup::record_of;
 use crate::base::content_of;
+use crate::capacity::look_at;
 use crate::prune::Location;
 use crate::verify::{Verification, verify_recorded};
 use crate::{EngineError, EngineErrorKind, Progress};
@@ -244,6 +245,7 @@ async fn bring_back(
     if let Err(error) = counted.await {
         tracing::warn!(%error, location = %record.location, "the next listing will count what came back");
     }
+    look_at(catalog, &record.location).await;
     Ok((record, plan))
 }
 

@@ -230,6 +230,7 @@ mod tests {
             location: "main".parse().unwrap(),
             scopes: BTreeMap::new(),
             days: Vec::new(),
+            level_told: None,
         };
         let since = at("2026-11-24T06:00:00Z");
         let runs = [succeeded_run(), failed.clone(), succeeded_run()];

@@ -101,8 +101,14 @@ impl Resolution {
         }
     }
 
-    /// A location is below a level of its capacity again.
-    pub fn below(location: &LocationName, level: Level, used: u64, now: Instant) -> Self {
+    /// A location is below a level of its capacity again, or has none any more.
+    pub fn below(
+        location: &LocationName,
+        level: Level,
+        used: u64,
+        max: Option<u64>,
+        now: Instant,
+    ) -> Self {
         Self {
             id: format!("below.{location}.{}.{}", level.percent(), compact(now)),
             at: now,
@@ -111,11 +117,15 @@ impl Resolution {
             any_schedule: true,
             about: Some(level_of(location, level)),
             kinds: vec![AlertKind::StorageSoonFull],
-            because: format!(
-                "Location {location} is less than {} % full again: {} are used.",
-                level.percent(),
-                format::bytes(used)
-            ),
+            because: match max {
+                Some(max) => format!(
+                    "Location {location} is less than {} % full again: {} of {} are used.",
+                    level.percent(),
+                    format::bytes(used),
+                    format::bytes(max)
+                ),
+                None => format!("Location {location} has no capacity_bytes_max any more."),
+            },
         }
     }
 

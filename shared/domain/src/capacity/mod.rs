@@ -50,6 +50,9 @@ pub struct LocationUsage {
     pub scopes: BTreeMap<ScopeName, ScopeUsage>,
     /// Bytes in all at the end of each of the last days, oldest first.
     pub days: Vec<(NaiveDate, u64)>,
+    /// The level that was told last, unless the end of it was told since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level_told: Option<Level>,
 }
 
 /// A level of usage that is told.
@@ -90,13 +93,6 @@ impl LocationUsage {
     /// Bytes in all.
     pub fn bytes(&self) -> u64 {
         let sum: i64 = self.scopes.values().map(|scope| scope.bytes).sum();
-        u64::try_from(sum).unwrap_or_default()
-    }
-
-    /// Bytes of all scopes but one.
-    pub fn bytes_of_others(&self, scope: &ScopeName) -> u64 {
-        let others = self.scopes.iter().filter(|(name, _)| *name != scope);
-        let sum: i64 = others.map(|(_, usage)| usage.bytes).sum();
         u64::try_from(sum).unwrap_or_default()
     }
 

@@ -22,6 +22,7 @@ fn usage(days: &[u64]) -> LocationUsage {
         location: "main".parse().unwrap(),
         scopes: [("customers".parse().unwrap(), scope)].into(),
         days: days.iter().enumerate().map(day).collect(),
+        level_told: None,
     }
 }
 

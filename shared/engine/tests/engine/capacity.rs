@@ -1,6 +1,7 @@
 //! What locations hold, by the catalog and in truth; what fits; what is told when little room is left.
 
 use chrono::Utc;
+use logisedge_catalog::Message;
 use logisedge_domain::alert::AlertKind;
 use logisedge_domain::config::Config;
 use logisedge_domain::run::RunState;
@@ -8,7 +9,9 @@ use logisedge_domain::snapshot::Kind;
 use logisedge_engine::attempt::Attempted;
 use logisedge_engine::configure;
 use logisedge_engine::prune::prune;
+use logisedge_sources::SourceErrorKind;
 
+use crate::doubles::{Trouble, troubled};
 use crate::world::{World, config, scope};
 
 fn limited(bytes: u64) -> Config {
@@ -42,6 +45,28 @@ impl World {
     async fn tracked(&self) -> u64 {
         let location = "main".parse().unwrap();
         self.catalog.usage(&location).await.unwrap().bytes()
+    }
+
+    /// What is used without a commit, as by another scope's at the same time or by a killed attempt.
+    async fn use_more(&self, bytes: u64) {
+        let location = "main".parse().unwrap();
+        self.catalog
+            .add_usage(&location, &scope("items"), bytes)
+            .await
+            .unwrap();
+    }
+
+    /// The levels that were told, and those whose end was, oldest first.
+    async fn levels(&self) -> Vec<String> {
+        let told = |message| match message {
+            Message::Alert(alert) if alert.kind == AlertKind::StorageSoonFull => alert.about,
+            Message::Resolution(said) if said.kinds == [AlertKind::StorageSoonFull] => {
+                Some(format!("not {}", said.about.unwrap()))
+            }
+            _ => None,
+        };
+        let messages = self.messages().await;
+        messages.into_iter().filter_map(told).collect()
     }
 
     async fn prune_customers(&self) {
@@ -150,9 +175,105 @@ async fn a_location_that_fills_is_told_at_its_levels_and_when_it_is_below_again(
     world.prune_customers().await;
     assert!(world.held().await < held + first.bytes_stored / 2);
     let said = world.messages().await;
-    let ends = |message: &logisedge_catalog::Message| match message {
-        logisedge_catalog::Message::Resolution(said) => said.ends(&alerts[0].cause()),
+    let ends = |message: &Message| match message {
+        Message::Resolution(said) => said.ends(&alerts[0].cause()),
         _ => false,
     };
     assert!(said.iter().any(ends));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_level_that_no_commit_of_its_own_crossed_is_told_by_the_next_once() {
+    let world = World::new().await;
+    world.limit(1_000_000_000).await;
+    world.use_more(810_000_000).await;
+    assert!(world.levels().await.is_empty());
+    world.back_up("customers").await;
+    assert_eq!(world.levels().await, ["main.80"]);
+    world.another(Kind::Incremental).await;
+    assert_eq!(world.levels().await, ["main.80"]);
+    // A listing that finds more than was known, of another scope in this case.
+    world.use_more(120_000_000).await;
+    world.prune_customers().await;
+    assert_eq!(world.levels().await, ["main.80", "main.90"]);
+    world.prune_customers().await;
+    assert_eq!(world.levels().await, ["main.80", "main.90"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_attempt_leaves_may_be_what_fills_a_location() {
+    let world = World::new().await;
+    world.limit(1_000_000_000).await;
+    world.use_more(799_999_999).await;
+    let run = world.request("customers").await;
+    let trouble = Trouble::MidWay(SourceErrorKind::Failed);
+    let failing = troubled(world.source(), trouble);
+    let attempted = world.attempt_from(&run, failing).await;
+    assert!(matches!(attempted, Attempted::Failed(_)), "{attempted:?}");
+    assert!(world.held().await > 0);
+    assert_eq!(world.levels().await, ["main.80"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_capacity_tells_where_the_location_stands_then() {
+    let world = World::new().await;
+    world.use_more(850).await;
+    world.limit(1000).await;
+    assert_eq!(world.levels().await, ["main.80"]);
+    world.limit(900).await;
+    world.limit(899).await;
+    assert_eq!(world.levels().await, ["main.80", "main.90"]);
+    world.limit(1000).await;
+    let until_then = ["main.80", "main.90", "not main.90"];
+    assert_eq!(world.levels().await, until_then);
+    let unlimited = config("keep = { last = 1 }");
+    configure::apply(&world.catalog, &unlimited, Utc::now())
+        .await
+        .unwrap();
+    assert_eq!(world.levels().await[3..], ["not main.80"]);
+    let messages = world.messages().await;
+    let because = messages.into_iter().filter_map(|message| match message {
+        Message::Resolution(said) => Some(said.because),
+        _ => None,
+    });
+    assert_eq!(
+        because.collect::<Vec<_>>(),
+        [
+            "Location main is less than 90 % full again: 850 B of 1.0 kB are used.",
+            "Location main has no capacity_bytes_max any more."
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_at_once_one_tells_a_level() {
+    let world = World::new().await;
+    world.limit(1000).await;
+    for (bytes, told) in [(850, 1), (100, 2)] {
+        world.use_more(bytes).await;
+        tokio::join!(world.limit(1000), world.limit(1000), world.limit(1000));
+        assert_eq!(world.levels().await.len(), told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_level_costs_a_commit_no_request_but_the_one_that_tells_it() {
+    let world = World::new().await;
+    let requests = async |kind| {
+        tokio::time::sleep(std::time::Duration::from_millis(1010)).await;
+        let run = world.request_kind("customers", Some(kind)).await;
+        let before = world.catalog.spent();
+        world.attempt(&run).await;
+        (world.catalog.spent() - before).requests
+    };
+    world.back_up("customers").await;
+    let without = requests(Kind::Full).await;
+    world.limit(1_000_000_000).await;
+    // Whether it fits: what is used, and what was stored before.
+    let with = requests(Kind::Full).await;
+    assert_eq!(with, without + 2);
+    world.use_more(850_000_000).await;
+    assert_eq!(requests(Kind::Full).await, with + 1);
+    assert_eq!(requests(Kind::Full).await, with);
+    assert_eq!(world.levels().await, ["main.80"]);
 }

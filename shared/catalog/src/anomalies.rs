@@ -10,7 +10,7 @@ use crate::keys::{Key, PK, SIZES_PREFIX, SK, scope_pk};
 use crate::outbox::outbox_writes;
 use crate::{Catalog, CatalogError, Message};
 
-/// Sizes that are kept of a scope: twice the history, for those that do not count.
+/// Sizes that are kept of a scope: twice the history, as many that do not count as that do.
 pub const SIZES_KEPT: usize = 2 * logisedge_domain::anomaly::HISTORY;
 
 /// The sizes of one snapshot as an item.
@@ -92,15 +92,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets the sizes of one snapshot.
+    /// Forgets the sizes of snapshots.
     pub async fn forget_sizes(
         &self,
         scope: &ScopeName,
-        taken_at: Instant,
-        id: &SnapshotId,
+        of: &[(Instant, SnapshotId)],
     ) -> Result<(), CatalogError> {
-        let key = Key::sizes(scope, taken_at, id);
-        self.delete_all(&sizes_object(scope), vec![key]).await
+        let keys = of.iter().map(|(at, id)| Key::sizes(scope, *at, id));
+        self.delete_all(&sizes_object(scope), keys.collect()).await
     }
 
     /// A scope's anomalies.

@@ -17,8 +17,8 @@ pub(crate) struct Seen {
     pub(crate) judged: Judged,
     /// What is unusual of it.
     pub(crate) anomalies: Vec<Anomaly>,
-    /// The oldest of the sizes that are kept, if they are as many as are kept.
-    oldest: Option<(Instant, SnapshotId)>,
+    /// The sizes that are kept no longer, once these are recorded.
+    surplus: Vec<(Instant, SnapshotId)>,
 }
 
 /// Judges a snapshot. None where that fails: no backup is given up because its history cannot be read.
@@ -31,20 +31,24 @@ pub(crate) async fn judge(catalog: &Catalog, scope: &Scope, taken: &Taken) -> Op
 async fn look(catalog: &Catalog, scope: &Scope, taken: &Taken) -> Result<Seen, CatalogError> {
     let known = catalog.sizes(&scope.name).await?;
     let state = catalog.anomaly(&scope.name).await?;
-    let mut oldest = known.iter().skip(SIZES_KEPT - 1);
-    let oldest = oldest.next().map(|s| (s.taken_at, s.snapshot));
     let mut sizes = Sizes::of(&taken.manifest, taken.record.id);
     let ignores = ignores(scope);
-    let found = anomalies(&state.history(known), &sizes, |name| match &ignores {
+    let found = anomalies(state.history(&known), &sizes, |name| match &ignores {
         Ok(ignores) => ignores(name),
         Err(_) => false,
     });
     sizes.unusual = !found.is_empty();
     let open = state.after(&sizes, &found).open;
+    let mut surplus = Vec::new();
+    if known.len() >= SIZES_KEPT {
+        let all = std::iter::once(&sizes).chain(&known);
+        let old = state.surplus(all).into_iter();
+        surplus.extend(old.map(|sizes| (sizes.taken_at, sizes.snapshot)));
+    }
     Ok(Seen {
         judged: Judged { sizes, open },
         anomalies: found,
-        oldest,
+        surplus,
     })
 }
 
@@ -64,12 +68,9 @@ fn ignores(scope: &Scope) -> Result<impl Fn(&str) -> bool, PatternError> {
     })
 }
 
-/// Forgets the sizes that a new snapshot's put out of the history.
+/// Forgets the sizes that nothing is compared with any more, now that a new snapshot's are there.
 pub(crate) async fn forget_old_sizes(catalog: &Catalog, scope: &ScopeName, seen: &Seen) {
-    let Some((taken_at, id)) = &seen.oldest else {
-        return;
-    };
-    if let Err(error) = catalog.forget_sizes(scope, *taken_at, id).await {
+    if let Err(error) = catalog.forget_sizes(scope, &seen.surplus).await {
         warn!(%error, %scope, "old sizes stay");
     }
 }

@@ -154,9 +154,13 @@ impl Anomaly {
 
 /// Compares a new snapshot with the history, in any order; of more than [`HISTORY`] the newest count.
 /// One finding a table at the most, tables by name. `ignored` says which tables may be as they like.
-pub fn anomalies(history: &[Sizes], new: &Sizes, ignored: impl Fn(&str) -> bool) -> Vec<Anomaly> {
+pub fn anomalies<'s>(
+    history: impl IntoIterator<Item = &'s Sizes>,
+    new: &Sizes,
+    ignored: impl Fn(&str) -> bool,
+) -> Vec<Anomaly> {
     let mut history: Vec<&Sizes> = history
-        .iter()
+        .into_iter()
         .filter(|sizes| sizes.snapshot != new.snapshot)
         .collect();
     history.sort_by_key(|sizes| std::cmp::Reverse(sizes.taken_at));
@@ -285,14 +289,33 @@ pub const ANOMALIES_MAX: usize = 50;
 
 impl AnomalyState {
     /// The part of the history that counts.
-    pub fn history(&self, sizes: Vec<Sizes>) -> Vec<Sizes> {
-        let counts = |sizes: &Sizes| match self.meant {
+    pub fn history<'s>(&self, sizes: &'s [Sizes]) -> Vec<&'s Sizes> {
+        sizes.iter().filter(|sizes| self.counts(sizes)).collect()
+    }
+
+    fn counts(&self, sizes: &Sizes) -> bool {
+        match self.meant {
             None => !sizes.unusual,
             Some(meant) => {
                 sizes.taken_at >= meant.from && (!sizes.unusual || sizes.taken_at <= meant.until)
             }
+        }
+    }
+
+    /// Those of a scope's sizes, newest first, that nothing is compared with any more, whatever somebody
+    /// confirms: all but the newest [`HISTORY`] that count, and as many that do not. However many unusual
+    /// snapshots come before somebody looks, they put out none that is usual.
+    pub fn surplus<'s>(&self, sizes: impl IntoIterator<Item = &'s Sizes>) -> Vec<&'s Sizes> {
+        let (mut counting, mut others) = (0, 0);
+        let is_surplus = |sizes: &&Sizes| {
+            let newer = match self.counts(sizes) {
+                true => &mut counting,
+                false => &mut others,
+            };
+            *newer += 1;
+            *newer > HISTORY
         };
-        sizes.into_iter().filter(counts).collect()
+        sizes.into_iter().filter(is_surplus).collect()
     }
 
     /// The state after a snapshot with these anomalies. The first that is not confirmed stays.

@@ -134,8 +134,8 @@ fn a_change_that_was_meant_begins_a_new_history_one_that_was_undone_does_not() {
         sizes.unusual = true;
     }
     let before = AnomalyState::default();
-    assert_eq!(before.history(all.clone()).len(), 5);
-    let found = anomalies(&before.history(all.clone()), &all[5], |_| false);
+    assert_eq!(before.history(&all).len(), 5);
+    let found = anomalies(before.history(&all), &all[5], |_| false);
     let open = before.after(&all[5], &found);
     assert_eq!(open.open.as_ref().unwrap().snapshot, all[5].snapshot);
     let later = open.after(&all[6], &found);
@@ -145,9 +145,9 @@ fn a_change_that_was_meant_begins_a_new_history_one_that_was_undone_does_not() {
     let now = all[7].taken_at + TimeDelta::hours(1);
     let meant = later.confirmed(true, now).unwrap();
     assert_eq!(meant.open, None);
-    assert_eq!(meant.history(all.clone()), all[5..]);
+    assert!(meant.history(&all).into_iter().eq(&all[5..]));
     let undone = later.confirmed(false, now).unwrap();
-    assert_eq!(undone.history(all.clone()), all[..5]);
+    assert!(undone.history(&all).into_iter().eq(&all[..5]));
     assert_eq!(
         undone.confirmed(true, now),
         None,
@@ -157,7 +157,42 @@ fn a_change_that_was_meant_begins_a_new_history_one_that_was_undone_does_not() {
     let mut next = sizes(20, &[("t", 7, 7)]);
     next.unusual = true;
     all.push(next);
-    assert_eq!(meant.history(all.clone()), all[5..8]);
+    assert!(meant.history(&all).into_iter().eq(&all[5..8]));
+}
+
+/// What is kept after these many snapshots of a table that was truncated after 20 of them, newest first, and
+/// what is known then. Only what is kept is compared with.
+fn a_long_weekend(snapshots: u8) -> (Vec<Sizes>, AnomalyState) {
+    let (mut kept, mut state) = (Vec::new(), AnomalyState::default());
+    for n in 0..snapshots {
+        let rows = if n < 20 { 50_000 } else { 0 };
+        let mut new = sizes(n, &[("t", rows, rows * 100)]);
+        let found = anomalies(state.history(&kept), &new, |_| false);
+        assert_eq!(found.is_empty(), n < 20, "snapshot {n}");
+        new.unusual = !found.is_empty();
+        state = state.after(&new, &found);
+        kept.insert(0, new);
+        let surplus: Vec<_> = state.surplus(&kept).iter().map(|s| s.snapshot).collect();
+        kept.retain(|sizes| !surplus.contains(&sizes.snapshot));
+        assert!(kept.len() <= 2 * HISTORY);
+    }
+    (kept, state)
+}
+
+#[test]
+fn unusual_snapshots_put_no_usual_one_out_of_the_history_however_many_come() {
+    let (kept, state) = a_long_weekend(200);
+    let found = |state: &AnomalyState, rows: u64| {
+        let new = sizes(201, &[("t", rows, rows * 100)]);
+        anomalies(state.history(&kept), &new, |_| false).len()
+    };
+    let now = at("2027-11-01T02:00:00Z");
+    let undone = state.confirmed(false, now).unwrap();
+    assert_eq!(undone.history(&kept).len(), HISTORY);
+    assert_eq!((found(&undone, 50_000), found(&undone, 0)), (0, 1));
+    let meant = state.confirmed(true, now).unwrap();
+    assert_eq!(meant.history(&kept).len(), HISTORY);
+    assert_eq!((found(&meant, 50_000), found(&meant, 0)), (1, 0));
 }
 
 #[test]

@@ -106,9 +106,9 @@ async fn a_change_that_was_meant_is_what_later_ones_are_compared_with() {
     assert_eq!(world.alerts_of(AlertKind::Anomaly).await.len(), 1);
     assert!(catalog.anomaly(&name).await.unwrap().open.is_none());
     let state = catalog.anomaly(&name).await.unwrap();
-    let history = state.history(catalog.sizes(&name).await.unwrap());
+    let sizes = catalog.sizes(&name).await.unwrap();
     assert_eq!(
-        history.len(),
+        state.history(&sizes).len(),
         2,
         "the one that was meant, and the one after it"
     );
@@ -164,4 +164,30 @@ async fn only_the_newest_sizes_are_kept() {
     let newest = catalog.sizes(&name).await.unwrap();
     assert_eq!(newest.len(), logisedge_catalog::SIZES_KEPT);
     assert!(newest.is_sorted_by_key(|sizes| std::cmp::Reverse(sizes.taken_at)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_sizes_outlast_any_number_of_unusual_ones() {
+    let world = World::new().await;
+    let (catalog, name) = (&world.catalog, scope("customers"));
+    let taken = world.history(1).await.remove(0).taken_at;
+    let usual = catalog.sizes(&name).await.unwrap().remove(0);
+    // 13 days, then a truncated table once an hour.
+    let days = (0..13).map(|n| (TimeDelta::days(30 - n), false));
+    let hours = (0..14).map(|n| (TimeDelta::hours(14 - n), true));
+    for (n, (ago, unusual)) in days.chain(hours).enumerate() {
+        let sizes = logisedge_domain::anomaly::Sizes {
+            snapshot: SnapshotId::from_bytes([u8::try_from(n).unwrap(); 32]),
+            taken_at: taken - ago,
+            unusual,
+            ..usual.clone()
+        };
+        catalog.put_sizes(&name, &sizes).await.unwrap();
+    }
+    world.sql("DELETE FROM customers;");
+    world.history(1).await;
+    assert_eq!(world.alerts_of(AlertKind::Anomaly).await.len(), 1);
+    let kept = catalog.sizes(&name).await.unwrap();
+    assert_eq!(kept.len(), logisedge_catalog::SIZES_KEPT);
+    assert_eq!(kept.iter().filter(|sizes| sizes.unusual).count(), 14);
 }

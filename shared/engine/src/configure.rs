@@ -13,6 +13,7 @@ use crate::EngineError;
 use crate::capacity::look_at_all;
 use crate::dispatch::{Dispatched, dispatch_slots};
 use crate::relocation;
+use crate::unconfigured::end_unconfigured;
 
 /// When each schedule of `config` is due first after `now`. None: it is disabled, or its calendar
 /// has ended.
@@ -72,6 +73,7 @@ pub async fn apply(
     }
     catalog.apply(config, now, &next_slots(config, now)).await?;
     look_at_all(catalog, config).await?;
+    end_unconfigured(catalog, config, now).await?;
     // Each is looked at by the next tick, which finds out when it is due again.
     let watched = config.scopes.values().filter(|s| s.rpo_seconds.is_some());
     let watched: Vec<ScopeName> = watched.map(|scope| scope.name.clone()).collect();

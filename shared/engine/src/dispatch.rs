@@ -26,10 +26,12 @@ use logisedge_domain::run::{Cause, Run, RunProgress, RunState};
 use logisedge_domain::schedule::{Schedule, ScheduleState};
 use logisedge_domain::snapshot::Kind;
 use serde::Serialize;
+use tracing::warn;
 
 use crate::EngineError;
 use crate::quieting::summarise;
 use crate::rpo::look_at_watched;
+use crate::unconfigured::end_unconfigured;
 use late::pass_limit;
 use open::look_after;
 pub(crate) use slots::dispatch_slots;
@@ -342,8 +344,13 @@ pub async fn verify_all(catalog: &Catalog) -> Result<Dispatched, EngineError> {
     .await
 }
 
-/// One `PruneRequested` for each scope.
+/// One `PruneRequested` for each scope. Ends causes of alerts of what is not configured any more.
 pub async fn prune_all(catalog: &Catalog) -> Result<Dispatched, EngineError> {
+    let config = catalog.load_config().await?;
+    let ended = end_unconfigured(catalog, &config, chrono::Utc::now()).await;
+    if let Err(error) = ended {
+        warn!(%error, "causes of what is not configured any more stay until the next day");
+    }
     for_each_scope(catalog, |scope| Event::PruneRequested { scope }).await
 }
 

@@ -25,6 +25,7 @@ pub mod restore;
 mod rpo;
 mod stream;
 pub mod thaw;
+mod unconfigured;
 pub mod undelete;
 pub mod verify;
 

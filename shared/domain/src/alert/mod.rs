@@ -4,8 +4,8 @@
 //! snapshots, slots and runs that did not keep to their time, and what is watched. `texts.rs` writes its
 //! subject, e-mail, SMS and JSON. Which alerts are made is [`crate::schedule::AlertPolicy`]'s to say;
 //! which of them are told at once and which are only counted, `quiet.rs`; when a cause is gone,
-//! `resolution.rs`. `digest.rs` sums up a day or a week. `settings.rs` is what is configured of that,
-//! `topics.rs` where alerts go.
+//! `resolution.rs`; when what it is about is not configured any more, `unconfigured.rs`. `digest.rs` sums up a
+//! day or a week. `settings.rs` is what is configured of that, `topics.rs` where alerts go.
 
 mod digest;
 mod make;
@@ -17,6 +17,7 @@ mod tests;
 mod texts;
 mod times;
 mod topics;
+mod unconfigured;
 mod watched;
 
 pub use digest::{DigestEvery, DigestTime};

@@ -5,9 +5,11 @@ use logisedge_catalog::{Message, Settled};
 use logisedge_domain::alert::{
     Alert, AlertKind, CauseState, DigestEvery, DigestTime, Quiet, Resolution, Standing, Telling,
 };
+use logisedge_domain::capacity::Level;
 use logisedge_domain::run::RunState;
 use logisedge_engine::Progress;
 use logisedge_engine::configure;
+use logisedge_engine::dispatch::prune_all;
 use logisedge_engine::verify::verify_recorded;
 
 use crate::verifying::{files_of, flip};
@@ -250,4 +252,51 @@ async fn a_digest_is_sent_when_it_is_due_and_once() {
         .await
         .unwrap();
     assert_eq!(sent().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_out_of_the_configuration_is_a_cause_no_longer() {
+    let world = World::new().await;
+    let now = Utc::now() - TimeDelta::minutes(1);
+    let mut failures = Vec::new();
+    for name in ["customers", "items"] {
+        let run = world.request(name).await;
+        let alert = Alert::run_failed(&world.run(&run).await, now);
+        world.told(&alert, 0).await;
+        failures.push(alert);
+    }
+    let main = "main".parse().unwrap();
+    let full = Alert::storage_soon_full(&main, 85, 100, Level::Eighty, None, now);
+    world.told(&full, 0).await;
+    let usage = async || world.catalog.usage(&main).await.unwrap();
+    let level = Some(Level::Eighty);
+    let read = usage().await;
+    let told = world.catalog.tell_level(&read, level, now, &[]);
+    assert!(told.await.unwrap());
+
+    // The schedule goes on without one of its scopes, at another location.
+    let mut config = crate::world::config("");
+    let location = config.locations.remove(&main).unwrap();
+    let other = "other".parse().unwrap();
+    for schedule in &mut config.schedules {
+        schedule.scopes.retain(|name| *name != scope("customers"));
+        schedule.location = "other".parse().unwrap();
+    }
+    config.locations.insert(other, location);
+    configure::apply(&world.catalog, &config, Utc::now())
+        .await
+        .unwrap();
+    let said = world.resolutions().await;
+    let ends = |alert: &Alert| said.iter().filter(|r| r.ends(&alert.cause())).count();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!((ends(&failures[0]), ends(&failures[1])), (1, 0));
+    assert_eq!(ends(&full), 1);
+    assert_eq!(
+        usage().await.level_told,
+        None,
+        "configured again, it is told"
+    );
+    // The daily round ends what was told since. Nothing has been delivered here.
+    prune_all(&world.catalog).await.unwrap();
+    assert_eq!(world.resolutions().await.len(), 4);
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use logisedge_domain::event::Event;
 use logisedge_domain::id::{LocationName, ScopeName};
-use logisedge_engine::EngineErrorKind;
 use logisedge_engine::prune::{Locations, ScopePlan, locations_of, prune};
+use logisedge_engine::{EngineError, EngineErrorKind};
 use logisedge_runtime::{Failure, Function, Invocation};
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -43,11 +43,10 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         )
         .await;
         match outcome {
-            // A backup has the scope. It ends sooner or later, and tomorrow is another prune.
-            Err(error) if error.kind == EngineErrorKind::Refused => {
+            // A backup has the scope, and ends sooner or later.
+            Err(error) if is_busy(&error) => {
                 if begun.elapsed() + BUSY_FOR + PRUNE_TIME_MIN > invocation.time_left {
-                    info!(%scope, "not pruned: the scope was busy all the time");
-                    return Ok(json!({ "nothing": error.message }));
+                    return Err(still_busy(error, begun.elapsed()));
                 }
                 tokio::time::sleep(BUSY_FOR).await;
             }
@@ -66,6 +65,25 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         warn!(%scope, "left for the next prune: {left}");
     }
     Ok(json!({ "plan": short(plan), "done": done }))
+}
+
+/// Somebody else has the scope's lease; what else is refused stays so.
+fn is_busy(error: &EngineError) -> bool {
+    error.kind == EngineErrorKind::Refused && error.retry.is_transient()
+}
+
+/// Lambda tries again, twice; who then still has not pruned leaves a dead letter, and somebody is told. A day
+/// without a prune is also one whose locks were not renewed.
+fn still_busy(error: EngineError, waited: Duration) -> Failure {
+    Failure {
+        message: format!(
+            "not pruned, after {} s: {}; where this comes again, let the stack prune at another time \
+             (PruneAllSchedule)",
+            waited.as_secs(),
+            error.message
+        ),
+        retry: error.retry,
+    }
 }
 
 /// A plan that fits into an answer: of each chain's packs the first ones.

@@ -7,6 +7,7 @@
 
 mod abandoned;
 mod archived;
+mod busy;
 mod events;
 mod keeping;
 mod kill;

@@ -132,6 +132,19 @@ impl Stack {
 
     /// Invokes a function and waits for its answer. `function` is `Dispatcher`, `Backup`, …
     pub async fn invoke(&self, function: &str, payload: &Value) -> Value {
+        let (error, value) = self.answer(function, payload).await;
+        assert_eq!(error, None, "{function} failed on {payload}: {value}");
+        value
+    }
+
+    /// Invokes a function that fails, which makes Lambda try an event again, and returns why.
+    pub async fn invoke_failing(&self, function: &str, payload: &Value) -> String {
+        let (error, value) = self.answer(function, payload).await;
+        assert!(error.is_some(), "{function} did not fail: {value}");
+        value.to_string()
+    }
+
+    async fn answer(&self, function: &str, payload: &Value) -> (Option<String>, Value) {
         let lambda = aws_sdk_lambda::Client::new(&self.config);
         let answer = lambda
             .invoke()
@@ -142,12 +155,17 @@ impl Stack {
             .unwrap();
         let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
         let value: Value = serde_json::from_slice(payload).unwrap_or_default();
-        assert_eq!(
-            answer.function_error(),
-            None,
-            "{function} failed on {payload:?}: {value}"
-        );
-        value
+        (answer.function_error, value)
+    }
+
+    /// Lets a function live for so many seconds.
+    pub async fn give_time(&self, function: &str, seconds: i32) {
+        let lambda = aws_sdk_lambda::Client::new(&self.config);
+        let change = lambda
+            .update_function_configuration()
+            .function_name(self.output(&format!("{function}Function")))
+            .timeout(seconds);
+        change.send().await.unwrap();
     }
 
     /// Puts an event on the stack's bus, as the product itself would.

@@ -168,7 +168,7 @@ impl ChainPlan {
 /// Asked before each step that cannot be taken back, and before each pack that is rewritten.
 #[async_trait]
 pub trait Guard: Send + Sync {
-    /// Whether the work may go on at all: its lease still holds, there is time left.
+    /// Whether the work may go on at all: its lease still holds.
     async fn may_go_on(&self) -> Result<(), String>;
 
     /// Whether nobody reads this chain now. The error says who does.

@@ -156,11 +156,13 @@ fn of_scope(
 
 fn text(shown: &Shown) -> String {
     let scopes: Vec<String> = shown.scopes.iter().map(scope_text).collect();
+    let scopes = scopes.join("\n\n");
+    if shown.scopes.iter().all(|scope| scope.months.is_empty()) {
+        return scopes;
+    }
     format!(
-        "{}\n\nPrices in USD: {}, {}. Only S3's storage and requests; no functions, no restores.",
-        scopes.join("\n\n"),
-        shown.prices_as_of,
-        shown.prices_page
+        "{scopes}\n\nPrices in USD: {}, {}. Only S3's storage and requests; no functions, no restores.",
+        shown.prices_as_of, shown.prices_page
     )
 }
 
@@ -168,14 +170,17 @@ fn scope_text(preview: &KeepingPreview) -> String {
     let assumed = &preview.assumptions;
     let mut parts = vec![format!(
         "Scope {} from {} on: {} in {}. Assumed: every run succeeds and is verified; a full stores \
-         {}, any other {}; what is pruned stays {} more.",
+         {}, any other {}; what is pruned {}.",
         preview.scope,
         utc(assumed.now),
         format::counted(preview.runs as u64, "run"),
         days(assumed.days()),
         format::bytes(assumed.sizes.full_bytes),
         format::bytes(assumed.sizes.change_bytes),
-        format::counted(assumed.grace_days.into(), "day"),
+        match assumed.grace_days {
+            0 => "is gone at once".to_owned(),
+            days => format!("stays {} more", format::counted(days.into(), "day")),
+        },
     )];
     parts.extend(preview.states.iter().map(state_text));
     if !preview.dropped.is_empty() {

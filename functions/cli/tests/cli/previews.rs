@@ -19,6 +19,14 @@ fn desk() -> Desk {
     desk
 }
 
+/// The same with a bucket, in UTC.
+fn desk_in_s3() -> Desk {
+    let desk = Desk::empty();
+    let location = ["--bucket", "the-bucket", "--repository-secret", "password"];
+    desk.ok(&[&["setup", "--sqlite", "erp.db"][..], &location].concat());
+    desk
+}
+
 #[test]
 fn the_next_runs_are_shown_with_what_the_clocks_do() {
     let desk = desk();
@@ -58,10 +66,31 @@ fn the_next_runs_are_shown_with_what_the_clocks_do() {
 }
 
 #[test]
+fn a_folder_keeps_nothing_of_what_was_pruned_and_has_no_prices() {
+    let base = [
+        "retention",
+        "preview",
+        "--file",
+        "logisedge.toml",
+        "--full-bytes",
+        "16GB",
+    ];
+    let from = ["--from", "2026-01-01T12:00:00Z", "--days", "30"];
+    let said = desk().ok(&[&base[..], &from].concat());
+    assert!(said.contains("what is pruned is gone at once."), "{said}");
+    assert!(
+        said.contains("10 snapshots, 160 GB kept and 0 B in"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("No prices: what it stores lies in no bucket of S3.\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_it_costs_where_rows_move_to_other_classes() {
-    let desk = Desk::empty();
-    let location = ["--bucket", "the-bucket", "--repository-secret", "password"];
-    desk.ok(&[&["setup", "--sqlite", "erp.db"][..], &location].concat());
+    let desk = desk_in_s3();
     let file = desk.path("logisedge.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let cold = text.replacen(
@@ -91,20 +120,20 @@ fn what_it_costs_where_rows_move_to_other_classes() {
         said[from..to].trim_end().to_owned()
     };
     assert_snapshot!(months(&[]), @r"
-    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 30 days
+    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 30 days; STORED is the average, days of grace included
      MONTH    DAYS  STORED  IN GLACIER_IR  STORAGE    PUTS    GETS  MOVED  REQUESTS   USD
-     2026-01    30  233 GB            0 B     4.82  28,770  28,770      0      0.16  4.98
-     2026-02    28  390 GB          15 GB     8.09  26,852  26,852    954      0.16  8.25
-     2026-03    31  408 GB          31 GB     8.19  29,729  29,729  1,908      0.20  8.39
-     2026-04     2  416 GB          48 GB     0.54   1,918   1,918      0      0.01  0.55
+     2026-01  30.5  232 GB            0 B     4.90  28,770  28,770      0      0.16  5.05
+     2026-02    28  405 GB          15 GB     8.41  26,852  26,852    954      0.16  8.57
+     2026-03    31  424 GB          31 GB     8.52  29,729  29,729  1,908      0.20  8.72
+     2026-04   0.5  432 GB          48 GB     0.14     959     959      0      0.01  0.15
     ");
     assert_snapshot!(months(&["--cold-after-days", "8"]), @r"
-    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 8 days
+    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 8 days; STORED is the average, days of grace included
      MONTH    DAYS  STORED  IN GLACIER_IR  STORAGE    PUTS    GETS  MOVED  REQUESTS   USD
-     2026-01    30  233 GB          30 GB     4.30  28,770  28,770  3,816      0.23  4.53
-     2026-02    28  390 GB          89 GB     6.88  26,852  26,852  4,770      0.24  7.12
-     2026-03    31  408 GB         105 GB     7.21  29,729  29,729  5,724      0.28  7.49
-     2026-04     2  416 GB         112 GB     0.49   1,918   1,918      0      0.01  0.50
+     2026-01  30.5  232 GB          30 GB     4.38  28,770  28,770  3,816      0.23  4.61
+     2026-02    28  405 GB          90 GB     7.16  26,852  26,852  4,770      0.24  7.40
+     2026-03    31  424 GB         108 GB     7.49  29,729  29,729  5,724      0.28  7.77
+     2026-04   0.5  432 GB         112 GB     0.13     959     959      0      0.01  0.13
     ");
     let sooner = ["--cold-class", "STANDARD_IA", "--cold-after-days", "8"];
     let refused = desk.fails(5, &[&base[..], &sooner].concat());
@@ -113,7 +142,7 @@ fn what_it_costs_where_rows_move_to_other_classes() {
 
 #[test]
 fn what_will_be_kept_and_what_it_costs_is_shown() {
-    let desk = desk();
+    let desk = desk_in_s3();
     let base = [
         "retention",
         "preview",
@@ -154,7 +183,7 @@ fn what_cannot_be_previewed_is_refused() {
     let fails = |exit, more: &[&str]| desk.fails(exit, &[&file[..], more].concat());
     assert_snapshot!(fails(5, &[]), @"error: scope full-database has no snapshot yet whose size could be taken: say what a full stores with --full-bytes, for example 16GB (about a third of the database's rows as text)");
     assert_snapshot!(fails(4, &["orders", "--full-bytes", "1GB"]), @"error: the configuration has no scope orders");
-    assert_snapshot!(fails(1, &["--full-bytes", "1GB", "--on", "2001-01-01"]), @"error: 2001-01-01 is not within the ten years from now on");
+    assert_snapshot!(fails(1, &["--full-bytes", "1GB", "--on", "2001-01-01", "--from", "2026-01-01"]), @"error: 2001-01-01 is not within the ten years from 2026-01-01 00:00:00 UTC on");
     for wrong in [
         &["--full-bytes", "16 GiB"][..],
         &["--days", "0"],

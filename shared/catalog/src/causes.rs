@@ -181,7 +181,8 @@ impl Catalog {
     }
 
     /// Changes a cause, with the message that this accounts for and those that tell of it, which take
-    /// the place of `now` in the outbox. False, and nothing changes, if the cause changed since it was read or the message is delivered already.
+    /// the place of `now` in the outbox. False, and nothing changes, if the cause changed since it was read
+    /// or the message is delivered already.
     pub async fn settle_cause(
         &self,
         known: &KnownCause,

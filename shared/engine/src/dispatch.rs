@@ -90,8 +90,8 @@ impl Dispatched {
     }
 }
 
-/// Schedules, runs and whatever else is due that a tick works on side by side. Each waits for one request at a time, so this
-/// also bounds the requests that are on their way.
+/// Schedules, runs and whatever else is due that a tick works on side by side. Each waits for one request
+/// at a time, so this also bounds the requests that are on their way.
 const AT_ONCE: usize = 16;
 
 /// The minute's work on runs: schedules that are due, open runs whose time has come, and runs that are late.

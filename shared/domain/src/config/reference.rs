@@ -123,3 +123,10 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         "the program and example.toml"
     );
 }
+
+/// Whoever is surprised by a clock has to be able to find out which rules are inside.
+#[test]
+fn the_readme_names_the_release_of_the_zones() {
+    let release = format!("release {},", chrono_tz::IANA_TZDB_VERSION);
+    assert!(README.contains(&release), "{release}");
+}

@@ -5,6 +5,7 @@
 mod slots;
 
 pub use slots::Gap;
+pub(crate) use slots::just_before;
 
 use std::collections::BTreeSet;
 

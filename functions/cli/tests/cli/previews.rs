@@ -4,6 +4,15 @@ use insta::assert_snapshot;
 
 use crate::desk::Desk;
 
+const RETENTION: [&str; 6] = [
+    "retention",
+    "preview",
+    "--file",
+    "logisedge.toml",
+    "--full-bytes",
+    "16GB",
+];
+
 /// A desk with the file that `setup` writes, for Berlin.
 fn desk() -> Desk {
     let desk = Desk::empty();
@@ -67,16 +76,8 @@ fn the_next_runs_are_shown_with_what_the_clocks_do() {
 
 #[test]
 fn a_folder_keeps_nothing_of_what_was_pruned_and_has_no_prices() {
-    let base = [
-        "retention",
-        "preview",
-        "--file",
-        "logisedge.toml",
-        "--full-bytes",
-        "16GB",
-    ];
     let from = ["--from", "2026-01-01T12:00:00Z", "--days", "30"];
-    let said = desk().ok(&[&base[..], &from].concat());
+    let said = desk().ok(&[&RETENTION[..], &from].concat());
     assert!(said.contains("what is pruned is gone at once."), "{said}");
     assert!(
         said.contains("10 snapshots, 160 GB kept and 0 B in"),
@@ -101,15 +102,7 @@ fn what_it_costs_where_rows_move_to_other_classes() {
     assert_ne!(cold, text);
     std::fs::write(&file, cold).unwrap();
     let base = [
-        "retention",
-        "preview",
-        "--file",
-        "logisedge.toml",
-        "--full-bytes",
-        "16GB",
-    ];
-    let base = [
-        &base[..],
+        &RETENTION[..],
         &["--from", "2026-01-01T12:00:00Z", "--days", "90"],
     ]
     .concat();

@@ -5,6 +5,8 @@
 //! differential's as long as it or a later incremental of its chain is. That is the safe side: a
 //! later snapshot may share less.
 
+use std::collections::BTreeMap;
+
 use crate::Instant;
 use crate::prices::{STANDARD, StorageClass};
 use crate::snapshot::Kind;
@@ -64,8 +66,9 @@ impl Piece {
     }
 }
 
-/// Frees what no snapshot needs any more. Pieces of one chain are in the order of time.
-pub(super) fn free(pieces: &mut [Piece], now: Instant) {
+/// Frees what no snapshot needs any more; `locks` tells until when each chain is locked. Pieces of one chain
+/// are in the order of time.
+pub(super) fn free(pieces: &mut [Piece], locks: &BTreeMap<usize, Instant>, now: Instant) {
     // From the newest on: what is seen of a chain is what may still share with the present piece.
     let chains = pieces
         .iter()
@@ -85,6 +88,7 @@ pub(super) fn free(pieces: &mut [Piece], now: Instant) {
         incremental_later[chain] |= piece.live && piece.kind == Kind::Incremental;
         if !needed && piece.freed.is_none() {
             piece.freed = Some(now);
+            piece.locked_until = locks.get(&chain).copied();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Runs and prunes of one scope, day by day: what a preview rests on, and what it tells.
 
-use chrono::{NaiveTime, TimeDelta};
+use chrono::NaiveTime;
 use serde::Serialize;
 
 use super::costs::{self, ClassCost, MonthCost};
@@ -8,7 +8,7 @@ use super::play::Play;
 use crate::Instant;
 use crate::id::{ScheduleName, ScopeName, SnapshotId};
 use crate::retention::Rules;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, just_before};
 use crate::snapshot::{Kind, SnapshotRecord};
 use crate::storage::Transitions;
 
@@ -225,8 +225,4 @@ fn slots<'s>(
     }
     slots.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
     Ok(slots)
-}
-
-fn just_before(instant: Instant) -> Instant {
-    instant - TimeDelta::nanoseconds(1)
 }

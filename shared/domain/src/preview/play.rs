@@ -264,12 +264,7 @@ impl<'p> Play<'p> {
             }
         }
         self.renew_locks(now);
-        free(&mut self.pieces, now);
-        for piece in &mut self.pieces {
-            if piece.freed == Some(now) {
-                piece.locked_until = self.chain_locks.get(&piece.chain).copied();
-            }
-        }
+        free(&mut self.pieces, &self.chain_locks, now);
         self.verify(now);
     }
 

@@ -32,6 +32,13 @@ fn assumptions(now: &str, days: u32) -> Assumptions {
     }
 }
 
+fn keep_last(count: u32) -> Retention {
+    Retention {
+        keep_last: Some(count),
+        ..Retention::default()
+    }
+}
+
 fn rules(of: &Schedule) -> Rules {
     Rules {
         schedules: [(of.name.clone(), of.retention)].into(),
@@ -144,10 +151,7 @@ fn a_year_of_the_seeds_rotation() {
 fn what_a_month_costs() {
     // One gigabyte a day for two days: at most 2 kept, and one day of grace.
     let daily = Schedule {
-        retention: Retention {
-            keep_last: Some(2),
-            ..Retention::default()
-        },
+        retention: keep_last(2),
         ..schedule()
     };
     let assumptions = Assumptions {
@@ -196,10 +200,7 @@ fn what_a_month_costs() {
 fn what_a_month_costs_where_rows_move_to_another_class() {
     let cold = Schedule {
         tier: StorageTier::Cold,
-        retention: Retention {
-            keep_last: Some(40),
-            ..Retention::default()
-        },
+        retention: keep_last(40),
         ..schedule()
     };
     let assumptions = Assumptions {
@@ -228,10 +229,7 @@ fn what_a_month_costs_where_rows_move_to_another_class() {
 fn what_is_locked_stays_beyond_its_grace() {
     let locked = Schedule {
         lock: Some(crate::retention::Span::days(10)),
-        retention: Retention {
-            keep_last: Some(2),
-            ..Retention::default()
-        },
+        retention: keep_last(2),
         ..schedule()
     };
     let assumptions = Assumptions {
@@ -249,10 +247,7 @@ fn what_is_locked_stays_beyond_its_grace() {
 fn what_is_deleted_before_its_rows_would_move_stays_where_it_is() {
     let archive = Schedule {
         tier: StorageTier::Archive,
-        retention: Retention {
-            keep_last: Some(5),
-            ..Retention::default()
-        },
+        retention: keep_last(5),
         ..schedule()
     };
     let preview = preview(&archive, &[], &assumptions("2026-01-01T12:00:00Z", 90));
@@ -325,10 +320,7 @@ fn a_weeks_chain_is_held_by_its_last_incremental() {
         kind: Kind::Incremental,
         full: Some(crate::chain::Rhythm::Weekly),
         zone: chrono_tz::UTC,
-        retention: Retention {
-            keep_last: Some(7),
-            ..Retention::default()
-        },
+        retention: keep_last(7),
         ..schedule()
     };
     // A Sunday; the first run, on Monday, begins a chain.
@@ -455,7 +447,7 @@ fn a_chains_bytes_stay_while_they_are_shared() {
             .zip(lives)
             .map(|(kind, live)| piece(kind, live))
             .collect();
-        free(&mut pieces, now);
+        free(&mut pieces, &std::collections::BTreeMap::new(), now);
         let found: Vec<bool> = pieces.iter().map(|piece| piece.freed.is_some()).collect();
         assert_eq!(found, freed, "{lives:?}");
     }

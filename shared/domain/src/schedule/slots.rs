@@ -117,7 +117,7 @@ impl Schedule {
 }
 
 /// Slots are whole seconds.
-fn just_before(at: Instant) -> Instant {
+pub(crate) fn just_before(at: Instant) -> Instant {
     at.checked_sub_signed(TimeDelta::nanoseconds(1))
         .unwrap_or(at)
 }

@@ -35,17 +35,19 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
     let locations = open(&function, &scope).await?;
     let begun = Instant::now();
     let (plan, done) = loop {
+        let time_left = invocation.time_left.saturating_sub(begun.elapsed());
         let outcome = prune(
             &function.catalog,
             &scope,
             &locations,
             &invocation.request_id,
+            Some(time_left),
         )
         .await;
         match outcome {
             // A backup has the scope, and ends sooner or later.
             Err(error) if is_busy(&error) => {
-                if begun.elapsed() + BUSY_FOR + PRUNE_TIME_MIN > invocation.time_left {
+                if time_left < BUSY_FOR + PRUNE_TIME_MIN {
                     return Err(still_busy(error, begun.elapsed()));
                 }
                 tokio::time::sleep(BUSY_FOR).await;
@@ -61,7 +63,7 @@ async fn handle(function: Function, invocation: Invocation) -> Result<Value, Fai
         locks_renewed = plan.locks.len(),
         "pruned"
     );
-    for left in &done.left {
+    for left in done.left.iter().chain(&done.stuck) {
         warn!(%scope, "left for the next prune: {left}");
     }
     Ok(json!({ "plan": short(plan), "done": done }))

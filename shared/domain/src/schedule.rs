@@ -126,6 +126,7 @@ impl AlertPolicy {
             | AlertKind::StorageSoonFull
             | AlertKind::UsageDiffers
             | AlertKind::NotLocked
+            | AlertKind::NotPruned
             | AlertKind::NoGoodSnapshot
             | AlertKind::DeadLetter
             | AlertKind::StorageFull => true,

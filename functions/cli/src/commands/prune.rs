@@ -48,7 +48,7 @@ pub(crate) async fn prune(
             shown.push(Shown { plan, done: None });
         } else {
             let holder = format!("cli-{}", std::process::id());
-            let (plan, done) = execute(&context.catalog, scope, &locations, &holder).await?;
+            let (plan, done) = execute(&context.catalog, scope, &locations, &holder, None).await?;
             shown.push(Shown {
                 plan,
                 done: Some(done),
@@ -141,6 +141,8 @@ fn said(done: &Pruned) -> String {
     }
     let left = done.left.iter();
     lines.extend(left.map(|why| format!("  Left for the next prune: {why}")));
+    let stuck = done.stuck.iter();
+    lines.extend(stuck.map(|why| format!("  Could not be pruned: {why}")));
     lines.join("\n")
 }
 

@@ -63,6 +63,8 @@ pub enum AlertKind {
     UsageDiffers,
     /// The lock of what retention keeps could not be renewed.
     NotLocked,
+    /// Prune had to leave something that it will not get over by itself.
+    NotPruned,
     /// What happened in a day or a week.
     Digest,
     /// An event could not be delivered or handled.
@@ -86,6 +88,7 @@ impl AlertKind {
             Self::StorageSoonFull => "storage_soon_full",
             Self::UsageDiffers => "usage_differs",
             Self::NotLocked => "not_locked",
+            Self::NotPruned => "not_pruned",
             Self::Digest => "digest",
             Self::DeadLetter => "dead_letter",
         }
@@ -108,6 +111,7 @@ impl AlertKind {
             | Self::CleanUp
             | Self::UsageDiffers
             | Self::NotLocked
+            | Self::NotPruned
             | Self::Digest
             | Self::DeadLetter => false,
         }
@@ -120,6 +124,7 @@ impl AlertKind {
             Self::StorageSoonFull
             | Self::UsageDiffers
             | Self::NotLocked
+            | Self::NotPruned
             | Self::Skipped
             | Self::Missed
             | Self::Late => Severity::Warning,

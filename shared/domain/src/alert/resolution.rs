@@ -129,6 +129,23 @@ impl Resolution {
         }
     }
 
+    /// A prune of a scope came to its end and left nothing that somebody has to see to.
+    pub fn pruned(scope: &ScopeName, now: Instant) -> Self {
+        Self {
+            id: format!("pruned.{scope}.{}", compact(now)),
+            at: now,
+            scope: Some(scope.clone()),
+            schedule: None,
+            any_schedule: true,
+            about: None,
+            kinds: vec![AlertKind::NotPruned, AlertKind::NotLocked],
+            because: format!(
+                "A prune of {scope} came to its end: nothing was left over, and every lock that was \
+                 due was renewed."
+            ),
+        }
+    }
+
     /// A scope's newest good snapshot is young enough again. None: it is not watched any more, or for
     /// another age.
     pub fn good_snapshot(scope: &ScopeName, taken_at: Option<Instant>, now: Instant) -> Self {

@@ -133,6 +133,7 @@ impl Alert {
             AlertKind::StorageSoonFull => "storage soon full",
             AlertKind::UsageDiffers => "usage differs",
             AlertKind::NotLocked => "lock NOT RENEWED",
+            AlertKind::NotPruned => "clean-up INCOMPLETE",
             AlertKind::StorageFull => "storage FULL",
             AlertKind::DeadLetter => "event NOT HANDLED",
         }

@@ -177,6 +177,27 @@ impl Alert {
             ..of_location(AlertKind::NotLocked, now)
         }
     }
+
+    /// Prune left parts of a scope for a reason that no later prune has to find gone.
+    pub fn not_pruned(scope: &ScopeName, left: &[String], now: Instant) -> Self {
+        let shown = left.iter().take(FINDINGS_SHOWN_MAX);
+        let mut details: Vec<String> = shown.map(|why| format!("Left: {why}")).collect();
+        if left.len() > FINDINGS_SHOWN_MAX {
+            details.push(format!("and {} more", left.len() - FINDINGS_SHOWN_MAX));
+        }
+        Self {
+            id: format!("not_pruned.{scope}.{}", compact(now)),
+            scope: Some(scope.clone()),
+            summary: format!("Not all of {scope} could be pruned: what is left still costs."),
+            details,
+            action: "Where a chain cannot be opened, give the prune function its password and \
+                     permissions; where the time was over every day, more memory. Each day's prune \
+                     tries again."
+                .to_owned(),
+            command: format!("logisedge-backup prune --scope {scope} --dry-run"),
+            ..of_location(AlertKind::NotPruned, now)
+        }
+    }
 }
 
 /// What tells a level of one location from the others.
@@ -331,5 +352,27 @@ mod tests {
         (alert not_locked.main.customers/2026-11-24/full_20261124_010015.20261126T040015Z)
         ");
         assert_eq!(alert.cause().to_string(), "not_locked.customers..main");
+    }
+
+    #[test]
+    fn what_prune_cannot_get_over() {
+        let left = ["items/x: no key opens with this password".to_owned()];
+        let alert = Alert::not_pruned(&"items".parse().unwrap(), &left, at(NOW));
+        assert_snapshot!(shown(&alert), @r"
+        LogisEdge clean-up INCOMPLETE: items
+        Not all of items could be pruned: what is left still costs.
+
+        When: 2026-11-26 04:00:15 UTC
+        Scope: items
+        Left: items/x: no key opens with this password
+
+        What to do: Where a chain cannot be opened, give the prune function its password and permissions; where the time was over every day, more memory. Each day's prune tries again.
+          logisedge-backup prune --scope items --dry-run
+
+        (alert not_pruned.items.20261126T040015Z)
+        ");
+        let more = vec![left[0].clone(); 50];
+        let alert = Alert::not_pruned(&"items".parse().unwrap(), &more, at(NOW));
+        assert!(alert.details.len() < 50 && alert.details.last().unwrap().ends_with(" more"));
     }
 }

@@ -18,24 +18,23 @@ use crate::EngineError;
 /// A plan for a chain's packs, with what it takes to carry it out where something can be done.
 pub(super) enum Looked {
     Prepared(Box<Prepared>),
-    Left(Box<ChainPlan>),
+    /// Somebody is at it: the next prune will find it free.
+    Busy(Box<ChainPlan>),
+    /// It cannot be opened: nothing of it goes until somebody sees to that.
+    Closed(Box<ChainPlan>),
 }
 
 impl Looked {
     pub(super) fn plan(&self) -> &ChainPlan {
         match self {
             Self::Prepared(prepared) => prepared.plan(),
-            Self::Left(plan) => plan,
+            Self::Busy(plan) | Self::Closed(plan) => plan,
         }
-    }
-
-    fn left(why: String) -> Self {
-        Self::Left(Box::new(ChainPlan::leave(why)))
     }
 }
 
-/// Plans what happens inside a chain, where what is written gets this lock, from which the snapshots that go are gone or will be. None where
-/// there is nothing to say. What cannot be read makes a plan that leaves all of it and says why; an
+/// Plans what happens inside a chain, from which the snapshots that go are gone or will be; what is written gets this
+/// lock. None where there is nothing to say. What cannot be read makes a plan that leaves all of it and says why; an
 /// error is only a store that fails.
 pub(super) async fn look(
     survey: &Survey,
@@ -46,11 +45,11 @@ pub(super) async fn look(
 ) -> Result<Option<Looked>, EngineError> {
     let busy = in_use(survey.in_use.iter(), survey, at).or_else(|| survey.still_written(at));
     let looked = match busy {
-        Some(why) => Looked::left(why),
+        Some(why) => Looked::Busy(Box::new(ChainPlan::leave(why))),
         None => match prepared(survey, location, at, lock, now).await {
             Ok(prepared) => Looked::Prepared(Box::new(prepared)),
             Err(error) if is_of_the_store(&error) => return Err(error.into()),
-            Err(error) => Looked::left(error.to_string()),
+            Err(error) => Looked::Closed(Box::new(ChainPlan::leave(error.to_string()))),
         },
     };
     let plan = looked.plan();

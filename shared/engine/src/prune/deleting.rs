@@ -13,6 +13,7 @@ use logisedge_repository::removal::{self, Removal};
 use logisedge_storage::Prefixed;
 
 use super::chain::{self, Looked};
+use super::deadline::{Deadline, OVER};
 use super::survey::{ChainAt, Survey, decide};
 use super::{InsideChain, LEASE, Location, Locations, Pruned, Renewal, locking};
 use crate::{EngineError, EngineErrorKind};
@@ -35,6 +36,7 @@ impl<'a> Deleting<'a> {
         fence: Fence,
         locations: &'a Locations,
         survey: &'a Survey,
+        deadline: Deadline,
     ) -> Self {
         Self {
             catalog,
@@ -45,6 +47,7 @@ impl<'a> Deleting<'a> {
                 catalog,
                 scope,
                 fence,
+                deadline,
             },
             chains: Vec::new(),
             locks: Vec::new(),
@@ -58,13 +61,22 @@ impl<'a> Deleting<'a> {
     }
 
     pub(super) async fn carry_out(&mut self) -> Result<(), EngineError> {
-        for at in self.survey.chains() {
+        let chains = self.survey.chains();
+        let abandoned = &self.survey.abandoned;
+        let all = chains.len() + abandoned.len();
+        for (number, at) in chains.into_iter().enumerate() {
+            if self.is_over(all - number) {
+                return Ok(());
+            }
             // A location that cannot be opened keeps what it holds, unmarked.
             if let Some(location) = self.locations.get(at.location) {
                 self.prune_chain(at, location).await?;
             }
         }
-        for (name, chain) in &self.survey.abandoned {
+        for (number, (name, chain)) in abandoned.iter().enumerate() {
+            if self.is_over(abandoned.len() - number) {
+                return Ok(());
+            }
             let Some(location) = self.locations.get(name) else {
                 continue;
             };
@@ -75,6 +87,26 @@ impl<'a> Deleting<'a> {
             self.done.chains.push(chain.clone());
         }
         Ok(())
+    }
+
+    /// Leaves something of a chain for the next prune. Somebody is told where there was no time for it: there
+    /// may be none tomorrow.
+    fn leave(&mut self, at: ChainAt<'_>, why: &str) {
+        let left = format!("{}: {why}", at.chain);
+        match self.lease.deadline.may_begin() {
+            Ok(()) => self.done.left.push(left),
+            Err(_) => self.done.stuck.push(left),
+        }
+    }
+
+    /// Whether there is no time for another chain; so many are left then.
+    fn is_over(&mut self, chains: usize) -> bool {
+        let over = self.lease.deadline.may_begin().err();
+        let chains = logisedge_domain::format::counted(chains as u64, "chain");
+        let left = over.map(|why| format!("{chains}: {why}"));
+        let is_over = left.is_some();
+        self.done.stuck.extend(left);
+        is_over
     }
 
     /// Drops the snapshots of a chain that go, then what nothing needs any more. The catalog forgets
@@ -135,11 +167,14 @@ impl<'a> Deleting<'a> {
         };
         let kept = self.survey.kept(at);
         let (catalog, scope) = (self.catalog, self.scope);
-        locking::renew(catalog, scope, &self.lease, kept, location, &mut renewal).await?;
-        let refused = renewal.refused.as_ref();
-        let left = refused.map(|why| format!("{}: its lock could not be renewed: {why}", at.chain));
-        let is_locked = left.is_none();
-        self.done.left.extend(left);
+        let over =
+            locking::renew(catalog, scope, &self.lease, kept, location, &mut renewal).await?;
+        let refused = renewal.refused.as_ref().or(over.as_ref());
+        let why = refused.map(|why| format!("its lock could not be renewed: {why}"));
+        let is_locked = why.is_none();
+        if let Some(why) = why {
+            self.leave(at, &why);
+        }
         self.locks.push(renewal);
         Ok(is_locked)
     }
@@ -157,7 +192,15 @@ impl<'a> Deleting<'a> {
     ) -> Result<(), EngineError> {
         let now = Utc::now();
         let lock = locking::of_what_is_written(self.survey, at, location, now);
-        let Some(looked) = chain::look(self.survey, location, at, lock, now).await? else {
+        let looking = chain::look(self.survey, location, at, lock, now);
+        let looked = match tokio::time::timeout(self.lease.deadline.usable(), looking).await {
+            Ok(looked) => looked?,
+            Err(_) => {
+                self.leave(at, OVER);
+                return Ok(());
+            }
+        };
+        let Some(looked) = looked else {
             return Ok(());
         };
         self.chains.push(InsideChain {
@@ -165,8 +208,14 @@ impl<'a> Deleting<'a> {
             chain: at.chain.clone(),
             plan: looked.plan().clone(),
         });
-        let Looked::Prepared(prepared) = looked else {
-            return Ok(());
+        let prepared = match looked {
+            Looked::Prepared(prepared) => prepared,
+            Looked::Busy(_) => return Ok(()),
+            Looked::Closed(plan) => {
+                let why = plan.held.unwrap_or_default();
+                self.done.stuck.push(format!("{}: {why}", at.chain));
+                return Ok(());
+            }
         };
         let watch = Watch {
             lease: &self.lease,
@@ -185,8 +234,9 @@ impl<'a> Deleting<'a> {
         self.done.objects += applied.objects_deleted;
         self.done.bytes += applied.bytes_deleted;
         self.done.bytes_written += applied.bytes_written;
-        let left = applied.left.map(|why| format!("{}: {why}", at.chain));
-        self.done.left.extend(left);
+        if let Some(why) = applied.left {
+            self.leave(at, &why);
+        }
         Ok(())
     }
 
@@ -204,6 +254,7 @@ pub(super) struct Lease<'a> {
     catalog: &'a Catalog,
     scope: &'a ScopeName,
     fence: Fence,
+    pub(super) deadline: Deadline,
 }
 
 impl Lease<'_> {
@@ -225,7 +276,7 @@ impl Lease<'_> {
     }
 }
 
-/// Watches over the work inside a chain: the lease must hold, and nobody may read.
+/// Watches over the work inside a chain: the lease must hold, there must be time, and nobody may read.
 struct Watch<'a> {
     lease: &'a Lease<'a>,
     survey: &'a Survey,
@@ -257,7 +308,12 @@ impl Watch<'_> {
 
 #[async_trait]
 impl Guard for Watch<'_> {
+    fn may_begin(&self) -> Result<(), String> {
+        self.lease.deadline.may_begin()
+    }
+
     async fn may_go_on(&self) -> Result<(), String> {
+        self.lease.deadline.may_go_on()?;
         if !self.is_due() {
             return Ok(());
         }

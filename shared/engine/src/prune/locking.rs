@@ -65,7 +65,8 @@ pub(super) fn of_what_is_written(
 }
 
 /// Extends the locks of a chain's objects, and then tells the catalog, so that one that dies in between is
-/// begun again. What the store refuses for good is in the answer; an error is what may pass.
+/// begun again. What the store refuses for good is in the renewal; an error is what may pass. Returns why it
+/// did not come to its end, where there was no time: the next one goes on, and extends only what is left.
 pub(super) async fn renew(
     catalog: &Catalog,
     scope: &ScopeName,
@@ -73,21 +74,24 @@ pub(super) async fn renew(
     kept: impl Iterator<Item = &SnapshotRecord>,
     location: &Location,
     renewal: &mut Renewal,
-) -> Result<(), EngineError> {
+) -> Result<Option<String>, EngineError> {
     let Some(mode) = location.lock_mode else {
-        return Ok(());
+        return Ok(None);
     };
     let until = renewal.until;
     let store = Prefixed::new(location.store.clone(), renewal.chain.as_str());
     let keys = object_lock::lockable(&store).await?;
     let mut extended = 0;
     for keys in keys.chunks(OBJECTS_AT_ONCE) {
+        if let Err(why) = lease.deadline.may_go_on() {
+            return Ok(Some(why));
+        }
         lease.prolong().await?;
         match object_lock::extend(&store, keys.to_vec(), ObjectLock { mode, until }).await {
             Ok(some) => extended += some,
             Err(error) if is_refusal(&error) => {
                 renewal.refused = Some(error.to_string());
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(error.into()),
         }
@@ -98,7 +102,7 @@ pub(super) async fn renew(
     for id in ids {
         catalog.record_lock(scope, &id, until).await?;
     }
-    Ok(())
+    Ok(None)
 }
 
 fn is_refusal(error: &RepositoryError) -> bool {

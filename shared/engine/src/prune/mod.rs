@@ -2,6 +2,7 @@
 //! that never leaves a visible snapshot without its bytes.
 
 mod chain;
+mod deadline;
 mod deleting;
 mod locking;
 mod survey;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use logisedge_catalog::{Catalog, Message};
 use logisedge_domain::Instant;
-use logisedge_domain::alert::Alert;
+use logisedge_domain::alert::{Alert, Resolution};
 use logisedge_domain::id::{ChainPath, Fence, LocationName, ScheduleName, ScopeName, SnapshotId};
 use logisedge_domain::plan::PrunePlan;
 use logisedge_domain::snapshot::SnapshotRecord;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use crate::attempt::alert_if;
 use crate::capacity::reconcile;
 use crate::{EngineError, EngineErrorKind};
+use deadline::Deadline;
 use deleting::Deleting;
 pub use locking::Renewal;
 pub(crate) use survey::chains_of;
@@ -89,6 +91,9 @@ pub struct Pruned {
     /// What was left for the next prune, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
+    /// What was left for a reason that the next prune need not find gone: somebody is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<String>,
 }
 
 impl Pruned {
@@ -161,12 +166,17 @@ pub async fn plan(
 
 /// Carries out what [`plan`] would do now, under the scope's lease. The plan is made anew inside the
 /// lease, so that it is never older than what it deletes.
+///
+/// `time_left` is how long the function may still go on. What there is no time for is left for the next
+/// prune, which the answer says.
 pub async fn prune(
     catalog: &Catalog,
     scope: &ScopeName,
     locations: &Locations,
     holder: &str,
+    time_left: Option<Duration>,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
+    let deadline = Deadline::after(time_left);
     let Some(fence) = catalog
         .begin_exclusive(scope, holder, Utc::now(), LEASE)
         .await?
@@ -181,7 +191,7 @@ pub async fn prune(
             )
         });
     };
-    let outcome = prune_held(catalog, scope, fence, locations).await;
+    let outcome = prune_held(catalog, scope, fence, locations, deadline).await;
     release(catalog, scope, fence).await;
     outcome
 }
@@ -197,6 +207,7 @@ async fn prune_held(
     scope: &ScopeName,
     fence: Fence,
     locations: &Locations,
+    deadline: Deadline,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
     reconcile(catalog, scope, locations, true).await?;
     let now = Utc::now();
@@ -204,13 +215,13 @@ async fn prune_held(
     for (id, hold) in &survey.holds_found {
         catalog.hold_snapshot(scope, id, hold).await?;
     }
-    let mut deleting = Deleting::new(catalog, scope, fence, locations, &survey);
+    let mut deleting = Deleting::new(catalog, scope, fence, locations, &survey, deadline);
     let outcome = deleting.carry_out().await;
     let (chains, locks, done) = deleting.into_done();
     let records = survey.records.clone();
     let plan = survey.into_plan(chains, locks);
     // What went is told also where the rest failed.
-    tell(catalog, &plan, &done, &records, now).await?;
+    tell(catalog, &plan, &done, &records, outcome.is_ok(), now).await?;
     if done.objects > 0 || done.bytes_written > 0 {
         reconcile(catalog, scope, locations, false).await?;
     }
@@ -223,6 +234,7 @@ async fn tell(
     plan: &ScopePlan,
     done: &Pruned,
     records: &BTreeMap<SnapshotId, SnapshotRecord>,
+    is_ended: bool,
     now: Instant,
 ) -> Result<(), EngineError> {
     let mut outbox: Vec<Message> = Vec::new();
@@ -251,6 +263,13 @@ async fn tell(
         let alert = Alert::not_locked(scope, location, &renewal.chain, why, now);
         Some(Message::Alert(alert))
     }));
+    let scope = &plan.plan.scope;
+    if !done.stuck.is_empty() {
+        let alert = Alert::not_pruned(scope, &done.stuck, now);
+        outbox.push(Message::Alert(alert));
+    } else if is_ended && plan.locks.iter().all(|renewal| renewal.refused.is_none()) {
+        outbox.push(Message::Resolution(Resolution::pruned(scope, now)));
+    }
     if !done.snapshots.is_empty() || done.packs > 0 {
         // Those of the snapshots that went; where only bytes went, those of the scope.
         let gone = || done.snapshots.iter().filter_map(|id| records.get(id));

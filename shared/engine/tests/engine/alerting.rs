@@ -16,18 +16,6 @@ use crate::verifying::{files_of, flip};
 use crate::world::{World, password, scope, tick};
 
 impl World {
-    async fn resolutions(&self) -> Vec<Resolution> {
-        let resolution = |message| match message {
-            Message::Resolution(resolution) => Some(resolution),
-            _ => None,
-        };
-        self.messages()
-            .await
-            .into_iter()
-            .filter_map(resolution)
-            .collect()
-    }
-
     /// Stores a cause's state after an alert was told and so many were held back, as of then.
     async fn told(&self, alert: &Alert, held_back: u64) -> CauseState {
         let quiet = Quiet::default();
@@ -93,15 +81,14 @@ async fn only_a_verification_without_findings_says_that_they_are_gone() {
     assert!(!verify(&new).await.is_good());
     let finding = world.alerts_of(AlertKind::Finding).await.remove(0);
     verify(&old).await;
-    let ends = |said: &[Resolution]| said.iter().any(|r| r.ends(&finding.cause()));
     assert!(
-        !ends(&world.resolutions().await),
+        !world.has_ended(&finding).await,
         "the older one is sound, the newest is not"
     );
     flip(path);
     let known = world.catalog.snapshots(&new.scope).await.unwrap();
     assert!(verify(&known[0]).await.is_good());
-    assert!(ends(&world.resolutions().await));
+    assert!(world.has_ended(&finding).await);
 }
 
 #[tokio::test]

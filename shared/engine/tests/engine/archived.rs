@@ -195,7 +195,7 @@ async fn what_is_cold_is_built_on_and_read_at_once_and_never_rewritten() {
     );
     assert_eq!(next.chain, first.chain);
     let at = world.locations();
-    let (planned, done) = prune(&world.catalog, &scope(SCOPE), &at, "test")
+    let (planned, done) = prune(&world.catalog, &scope(SCOPE), &at, "test", None)
         .await
         .unwrap();
     assert_eq!(done.snapshots, [first.id]);
@@ -212,7 +212,7 @@ async fn what_was_deleted_while_it_was_archived_is_not_half_brought_back() {
     add_item(&world);
     take(&world, Kind::Full).await;
     let at = world.locations();
-    let (_, done) = prune(&world.catalog, &scope(SCOPE), &at, "test")
+    let (_, done) = prune(&world.catalog, &scope(SCOPE), &at, "test", None)
         .await
         .unwrap();
     assert_eq!(done.snapshots, [old.id]);

@@ -71,7 +71,7 @@ impl World {
 
     async fn prune_customers(&self) {
         let locations = self.locations();
-        prune(&self.catalog, &scope("customers"), &locations, "test")
+        prune(&self.catalog, &scope("customers"), &locations, "test", None)
             .await
             .unwrap();
     }

@@ -227,7 +227,7 @@ impl History {
 
     async fn prune(&mut self) {
         let locations = self.world.locations();
-        let (_, done) = prune(&self.world.catalog, &scope(SCOPE), &locations, "test")
+        let (_, done) = prune(&self.world.catalog, &scope(SCOPE), &locations, "test", None)
             .await
             .unwrap();
         self.told.push(format!("prune of {}", done.snapshots.len()));

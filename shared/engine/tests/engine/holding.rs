@@ -25,7 +25,7 @@ async fn held(world: &World, record: &SnapshotRecord) {
 
 async fn pruned(world: &World) -> Vec<SnapshotId> {
     let at = world.locations();
-    let done = prune(&world.catalog, &scope(SCOPE), &at, "test").await;
+    let done = prune(&world.catalog, &scope(SCOPE), &at, "test", None).await;
     done.unwrap().1.snapshots
 }
 

@@ -70,7 +70,7 @@ async fn known(world: &World, record: &SnapshotRecord) -> SnapshotRecord {
 
 async fn pruned(world: &World) -> (ScopePlan, Pruned) {
     let at = world.locations();
-    prune(&world.catalog, &scope(SCOPE), &at, "test")
+    prune(&world.catalog, &scope(SCOPE), &at, "test", None)
         .await
         .unwrap()
 }
@@ -316,6 +316,7 @@ async fn a_renewal_that_is_refused_is_told_and_stops_nothing_else() {
     assert!(plan.locks[0].refused.is_some());
     let told = world.alerts_of(AlertKind::NotLocked).await;
     assert_eq!(told.len(), 1);
+    assert!(!world.has_ended(&told[0]).await);
     assert_eq!(known(&world, &new).await.locked_until, None);
     assert!(is_good(&world, &new).await);
 }

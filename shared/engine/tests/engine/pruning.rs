@@ -62,7 +62,14 @@ async fn pruned_at(
     world: &World,
     store: Arc<dyn ObjectStore>,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
-    prune(&world.catalog, &scope(SCOPE), &locations(store), "test").await
+    prune(
+        &world.catalog,
+        &scope(SCOPE),
+        &locations(store),
+        "test",
+        None,
+    )
+    .await
 }
 
 async fn pruned(world: &World) -> (ScopePlan, Pruned) {
@@ -141,6 +148,35 @@ async fn what_the_plan_says_is_deleted_and_nothing_else() {
     let (_, again) = pruned(&world).await;
     assert!(again.snapshots.is_empty() && again.objects == 0);
     assert_eq!(world.alerts_of(AlertKind::CleanUp).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_no_time_for_is_left_and_told() {
+    let world = World::with("keep = { days = 3 }").await;
+    let old = snapshot(&world, 9, Trust::Verified).await;
+    snapshot(&world, 1, Trust::Verified).await;
+    let before = world.objects().await;
+    let at = locations(world.store.clone());
+    let soon = Some(Duration::from_secs(60));
+    let (_, done) = prune(&world.catalog, &scope(SCOPE), &at, "test", soon)
+        .await
+        .unwrap();
+    assert_eq!(
+        done.stuck,
+        ["2 chains: the function's time was nearly over"]
+    );
+    assert_eq!(world.objects().await, before);
+    let told = world.alerts_of(AlertKind::NotPruned).await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].details[0].contains("2 chains"), "{:?}", told[0]);
+    assert!(!world.has_ended(&told[0]).await);
+    assert!(world.is_free(SCOPE).await);
+    let enough = Some(Duration::from_secs(300));
+    let (_, done) = prune(&world.catalog, &scope(SCOPE), &at, "test", enough)
+        .await
+        .unwrap();
+    assert_eq!((done.snapshots, done.stuck.len()), (vec![old.id], 0));
+    assert!(world.has_ended(&told[0]).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ async fn pruned_at(
     store: Arc<dyn ObjectStore>,
 ) -> Result<(ScopePlan, Pruned), EngineError> {
     let at = locations(store);
-    prune(&world.catalog, &scope(SCOPE), &at, "test").await
+    prune(&world.catalog, &scope(SCOPE), &at, "test", None).await
 }
 
 async fn pruned(world: &World) -> (ScopePlan, Pruned) {
@@ -262,6 +262,37 @@ async fn a_chain_that_cannot_be_read_keeps_every_pack_and_is_told_of() {
     let told = world.alerts_of(AlertKind::Finding).await;
     assert_eq!(told[0].snapshot, Some(second.id));
     assert!(is_good(&world, &third).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_does_not_open_is_told_of_and_stays() {
+    let world = World::with(THREE_DAYS).await;
+    let first = full(&world, 9, Trust::Verified).await;
+    let second = next(&world, &first, 1, Trust::Verified).await;
+    let before = packs(&world, &second).await;
+    let mut other = world.locations();
+    for location in other.values_mut() {
+        location.password = Password::new("another".to_owned());
+    }
+    let (_, done) = prune(&world.catalog, &scope(SCOPE), &other, "test", None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (done.snapshots.as_slice(), done.packs),
+        ([first.id].as_slice(), 0)
+    );
+    assert_eq!(packs(&world, &second).await, before);
+    let told = world.alerts_of(AlertKind::NotPruned).await;
+    assert_eq!(told.len(), 1);
+    let said = told[0].details.join("\n");
+    assert!(said.contains(second.chain.as_str()), "{said}");
+    assert!(said.contains("opens with this password"), "{said}");
+    assert!(!world.has_ended(&told[0]).await);
+    // With the password its space is freed after all, and nothing is told.
+    let (_, done) = pruned(&world).await;
+    assert!(done.packs > 0 && done.stuck.is_empty(), "{done:?}");
+    assert_eq!(world.alerts_of(AlertKind::NotPruned).await.len(), 1);
+    assert!(world.has_ended(&told[0]).await);
 }
 
 /// Prunes a chain at a location that dies after so many operations, then at one that lives. Whether

@@ -25,7 +25,7 @@ fn brought_back() -> Hold {
 
 async fn pruned(world: &World) -> Vec<logisedge_domain::id::SnapshotId> {
     let at = locations(world.store.clone());
-    let (_, done) = prune(&world.catalog, &scope(SCOPE), &at, "test")
+    let (_, done) = prune(&world.catalog, &scope(SCOPE), &at, "test", None)
         .await
         .unwrap();
     assert!(done.left.is_empty(), "{done:?}");

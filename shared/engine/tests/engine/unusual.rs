@@ -32,7 +32,7 @@ impl World {
 
     async fn pruned(&self) -> Vec<SnapshotId> {
         let (name, locations) = (scope("customers"), self.locations());
-        let done = prune(&self.catalog, &name, &locations, "test");
+        let done = prune(&self.catalog, &name, &locations, "test", None);
         done.await.unwrap().1.snapshots
     }
 }

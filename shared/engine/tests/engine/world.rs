@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{TimeZone, Utc};
 use logisedge_catalog::{Catalog, Message};
 use logisedge_domain::Instant;
-use logisedge_domain::alert::{Alert, AlertKind};
+use logisedge_domain::alert::{Alert, AlertKind, Resolution};
 use logisedge_domain::config::Config;
 use logisedge_domain::id::{RunId, ScheduleName, ScopeName};
 use logisedge_domain::run::Run;
@@ -245,6 +245,25 @@ impl World {
         let mut alerts = self.alerts().await;
         alerts.retain(|alert| alert.kind == kind);
         alerts
+    }
+
+    pub(crate) async fn resolutions(&self) -> Vec<Resolution> {
+        let resolution = |message| match message {
+            Message::Resolution(resolution) => Some(resolution),
+            _ => None,
+        };
+        self.messages()
+            .await
+            .into_iter()
+            .filter_map(resolution)
+            .collect()
+    }
+
+    /// Whether an end was told of what an alert is about.
+    pub(crate) async fn has_ended(&self, alert: &Alert) -> bool {
+        let cause = alert.cause();
+        let resolutions = self.resolutions().await;
+        resolutions.iter().any(|said| said.ends(&cause))
     }
 
     /// Whether the scope's lease can be taken.

@@ -171,6 +171,11 @@ impl Prepared {
                 // It stays for the sake of a damaged one.
                 continue;
             }
+            if let Err(why) = guard.may_begin() {
+                applied.left = Some(why);
+                work.choice.keep(number);
+                continue;
+            }
             guard.may_go_on().await.map_err(Stop::Left)?;
             let key = layout::pack(&work.index.pack_ids()[number]);
             let read = match get(&**self.repository.store(), &key).await {

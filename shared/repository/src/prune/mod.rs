@@ -168,7 +168,11 @@ impl ChainPlan {
 /// Asked before each step that cannot be taken back, and before each pack that is rewritten.
 #[async_trait]
 pub trait Guard: Send + Sync {
-    /// Whether the work may go on at all: its lease still holds.
+    /// Whether there is time to rewrite one more pack, and to end in order after that. Where there is not,
+    /// what was rewritten takes its place, and the other packs stay as they are.
+    fn may_begin(&self) -> Result<(), String>;
+
+    /// Whether the work may go on at all: its lease still holds, there is time left.
     async fn may_go_on(&self) -> Result<(), String>;
 
     /// Whether nobody reads this chain now. The error says who does.

@@ -84,6 +84,10 @@ pub struct Free;
 
 #[async_trait]
 impl Guard for Free {
+    fn may_begin(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn may_go_on(&self) -> Result<(), String> {
         Ok(())
     }

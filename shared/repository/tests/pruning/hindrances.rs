@@ -9,7 +9,7 @@ use crate::chain::{self, Chain, Free, Step, terms};
 use async_trait::async_trait;
 use logisedge_domain::finding::FindingKind;
 use logisedge_repository::check::check_snapshot;
-use logisedge_repository::prune::{Guard, PackFate, prepare};
+use logisedge_repository::prune::{Guard, PackFate, Prepared, prepare};
 use logisedge_repository::{BlobKind, KnownBlobs, Location};
 
 use crate::histories::runtime;
@@ -20,6 +20,10 @@ struct ReadAfter(std::sync::atomic::AtomicU32);
 
 #[async_trait]
 impl Guard for ReadAfter {
+    fn may_begin(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn may_go_on(&self) -> Result<(), String> {
         Ok(())
     }
@@ -241,6 +245,53 @@ async fn a_damaged_pack_is_not_rewritten_and_the_others_are() {
     assert!(left.contains("the pack stays as it is"), "{left}");
     assert_eq!(applied.packs_rewritten as usize, rewritten.len() - 1);
     assert!(file.exists());
+}
+
+/// There is time for so many packs.
+struct TimeFor(AtomicU64);
+
+#[async_trait]
+impl Guard for TimeFor {
+    fn may_begin(&self) -> Result<(), String> {
+        let (one_less, order) = (|left: u64| left.checked_sub(1), Ordering::Relaxed);
+        match self.0.fetch_update(order, order, one_less) {
+            Ok(_) => Ok(()),
+            Err(_) => Err("the time is over".to_owned()),
+        }
+    }
+
+    async fn may_go_on(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn is_unread(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rewritten_before_the_time_was_over_takes_its_place() {
+    let mut chain = Chain::begin(71).await;
+    chain.incremental(1, 70).await;
+    chain.drop_number(0).await;
+    let rewritten = |prepared: &Prepared| {
+        let packs = prepared.plan().packs.iter();
+        packs.filter(|pack| pack.fate == PackFate::Rewrite).count()
+    };
+    let prepared = chain.prepare(&terms(100, false)).await;
+    let all = rewritten(&prepared);
+    assert!(all > 1, "{all}");
+    let applied = prepared.apply(&TimeFor(AtomicU64::new(1))).await.unwrap();
+    assert_eq!(applied.packs_rewritten, 1);
+    assert_eq!(applied.left.as_deref(), Some("the time is over"));
+    let index = chain.world.repository.load_index().await.unwrap();
+    assert_eq!(index.packs(), chain.packs().await.len(), "no pack is lost");
+    let prepared = chain.prepare(&terms(100, false)).await;
+    assert!(
+        rewritten(&prepared) < all,
+        "the next one goes on from there"
+    );
+    chain.prune(100, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ async fn no_two_attempts_write_one_chain() {
     killed_while_writing(&world, &full.chain, TimeDelta::minutes(3)).await;
     // Prune takes over the lease in between and does not forget.
     let locations = world.locations();
-    prune(&world.catalog, &scope(SCOPE), &locations, "test")
+    prune(&world.catalog, &scope(SCOPE), &locations, "test", None)
         .await
         .unwrap();
     let name = scope(SCOPE);

@@ -1,9 +1,9 @@
 //! What is told of causes that go on, and that their end is told: from the use cases to the outbox.
 
 use chrono::{TimeDelta, Utc};
-use logisedge_catalog::{Message, Settled};
+use logisedge_catalog::Settled;
 use logisedge_domain::alert::{
-    Alert, AlertKind, CauseState, DigestEvery, DigestTime, Quiet, Resolution, Standing, Telling,
+    Alert, AlertKind, CauseState, DigestEvery, DigestTime, Quiet, Standing, Telling,
 };
 use logisedge_domain::capacity::Level;
 use logisedge_domain::run::RunState;

@@ -221,11 +221,21 @@ async fn the_other_copy_of_what_turns_out_to_be_damaged_stays() {
     }
 }
 
+/// A chain of which only the newest snapshot is left, that needs a part of each earlier one's pack.
+async fn partly_needed() -> Chain {
+    let mut chain = Chain::begin(71).await;
+    for seed in 1..=3 {
+        chain.incremental(seed, 30).await;
+    }
+    for _ in 0..3 {
+        chain.drop_number(0).await;
+    }
+    chain
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_pack_is_not_rewritten_and_the_others_are() {
-    let mut chain = Chain::begin(71).await;
-    chain.incremental(1, 70).await;
-    chain.drop_number(0).await;
+    let chain = partly_needed().await;
     let prepared = chain.prepare(&terms(100, false)).await;
     let rewritten: Vec<String> = prepared
         .plan()
@@ -234,6 +244,7 @@ async fn a_damaged_pack_is_not_rewritten_and_the_others_are() {
         .filter(|pack| pack.fate == PackFate::Rewrite)
         .map(|pack| format!("data/{}/{}", &pack.pack.to_string()[..2], pack.pack))
         .collect();
+    assert!(rewritten.len() > 1, "{rewritten:?}");
     // A blob that is needed, somewhere in the middle: a listing shows nothing of it.
     let location = chain.location_in(&rewritten[0]).await;
     let file = chain.world.folder.path().join(&rewritten[0]);
@@ -271,9 +282,7 @@ impl Guard for TimeFor {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_rewritten_before_the_time_was_over_takes_its_place() {
-    let mut chain = Chain::begin(71).await;
-    chain.incremental(1, 70).await;
-    chain.drop_number(0).await;
+    let mut chain = partly_needed().await;
     let rewritten = |prepared: &Prepared| {
         let packs = prepared.plan().packs.iter();
         packs.filter(|pack| pack.fate == PackFate::Rewrite).count()

@@ -233,9 +233,9 @@ impl fmt::Display for WhyFull {
 /// `records` may hold those of other scopes and locations, in any order; snapshots that are being
 /// deleted count as gone. `held` names the chains that an attempt without an end may still write to,
 /// and until when at the latest.
-pub fn choose(
+pub fn choose<'r>(
     wanted: &Wanted<'_>,
-    records: &[SnapshotRecord],
+    records: impl IntoIterator<Item = &'r SnapshotRecord>,
     held: &BTreeMap<ChainPath, Instant>,
     now: Instant,
 ) -> Choice {
@@ -249,7 +249,7 @@ pub fn choose(
             // What is archived is never built on: its rows cannot be read when they are needed.
             && record.tier != StorageTier::Archive
     };
-    let usable: Vec<&SnapshotRecord> = records.iter().filter(usable).collect();
+    let usable: Vec<&SnapshotRecord> = records.into_iter().filter(usable).collect();
     let newest = usable.iter().map(|record| &record.chain);
     let Some(chain) = newest.max_by_key(|chain| chain.started_at()) else {
         return Choice::Full(Some(WhyFull::NoChain));

@@ -177,12 +177,13 @@ fn scope_text(preview: &KeepingPreview) -> String {
         days(assumed.days()),
         format::bytes(assumed.sizes.full_bytes),
         format::bytes(assumed.sizes.change_bytes),
-        match assumed.grace_days {
-            0 => "is gone at once".to_owned(),
-            days => format!("stays {} more", format::counted(days.into(), "day")),
-        },
+        after_prune(preview),
     )];
-    parts.extend(preview.states.iter().map(state_text));
+    let held = match preview.locks.is_empty() {
+        true => "in their days of grace",
+        false => "in their days of grace or locked",
+    };
+    parts.extend(preview.states.iter().map(|state| state_text(state, held)));
     if !preview.dropped.is_empty() {
         parts.push(dropped_text(&preview.dropped));
     }
@@ -195,6 +196,25 @@ fn scope_text(preview: &KeepingPreview) -> String {
     parts.join("\n\n")
 }
 
+/// What becomes of bytes that nothing needs any more.
+fn after_prune(preview: &KeepingPreview) -> String {
+    let grace = match preview.assumptions.grace_days {
+        0 => "is gone at once".to_owned(),
+        days => format!("stays {} more", format::counted(days.into(), "day")),
+    };
+    if preview.locks.is_empty() {
+        return grace;
+    }
+    let locks = preview.locks.iter();
+    let locks: Vec<String> = locks
+        .map(|(schedule, length)| format!("{schedule} for {length}"))
+        .collect();
+    format!(
+        "{grace}, and until its chain's lock is over ({})",
+        locks.join(", ")
+    )
+}
+
 fn more(rows: usize) -> String {
     match rows.checked_sub(ROWS_MAX) {
         None | Some(0) => String::new(),
@@ -205,7 +225,7 @@ fn more(rows: usize) -> String {
     }
 }
 
-fn state_text(state: &State) -> String {
+fn state_text(state: &State, held: &str) -> String {
     let snapshots = table(
         &["TAKEN", "SCHEDULE", "KIND", "WHY"],
         state.snapshots.iter().take(ROWS_MAX).map(|snapshot| {
@@ -220,7 +240,7 @@ fn state_text(state: &State) -> String {
         &[],
     );
     format!(
-        "At {}: {}, {} kept and {} in their days of grace\n{snapshots}{}",
+        "At {}: {}, {} kept and {} {held}\n{snapshots}{}",
         utc(state.at),
         format::counted(state.snapshots.len() as u64, "snapshot"),
         format::bytes(state.bytes_kept),
@@ -306,7 +326,7 @@ fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
     let rows = table(&headings, rows, &numbers);
     if moves.is_empty() {
         return format!(
-            "Cost per month in S3 STANDARD; STORED is the average, days of grace included\n{rows}"
+            "Cost per month in S3 STANDARD; STORED is the average, with what is pruned and not gone yet\n{rows}"
         );
     }
     let moved: Vec<String> = moves
@@ -317,8 +337,8 @@ fn months_text(months: &[MonthCost], transitions: &Transitions) -> String {
         })
         .collect();
     format!(
-        "Cost per month in S3 STANDARD and, where schedules say so, {}; STORED is the average, days of \
-         grace included\n{rows}",
+        "Cost per month in S3 STANDARD and, where schedules say so, {}; STORED is the average, with \
+         what is pruned and not gone yet\n{rows}",
         moved.join(" or ")
     )
 }

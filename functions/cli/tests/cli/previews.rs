@@ -36,6 +36,16 @@ fn desk_in_s3() -> Desk {
     desk
 }
 
+/// Puts a key into a table of the desk's file.
+fn say(desk: &Desk, table: &str, line: &str) {
+    let file = desk.path("logisedge.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let table = format!("[{table}]\n");
+    let changed = text.replacen(&table, &format!("{table}{line}\n"), 1);
+    assert_ne!(changed, text, "the file has no table {table}");
+    std::fs::write(&file, changed).unwrap();
+}
+
 #[test]
 fn the_next_runs_are_shown_with_what_the_clocks_do() {
     let desk = desk();
@@ -90,17 +100,22 @@ fn a_folder_keeps_nothing_of_what_was_pruned_and_has_no_prices() {
 }
 
 #[test]
+fn what_is_locked_stays_longer_and_is_said_to() {
+    let desk = desk_in_s3();
+    say(&desk, "locations.main", "object_lock = \"governance\"");
+    say(&desk, "schedules.daily", "lock = \"60 days\"");
+    let from = ["--from", "2026-01-01T12:00:00Z", "--days", "30"];
+    let said = desk.ok(&[&RETENTION[..], &from].concat());
+    let stays = "what is pruned stays 14 days more, and until its chain's lock is over (daily for 60 days).";
+    assert!(said.contains(stays), "{said}");
+    let held = "10 snapshots, 160 GB kept and 320 GB in their days of grace or locked";
+    assert!(said.contains(held), "{said}");
+}
+
+#[test]
 fn what_it_costs_where_rows_move_to_other_classes() {
     let desk = desk_in_s3();
-    let file = desk.path("logisedge.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let cold = text.replacen(
-        "[schedules.daily]",
-        "[schedules.daily]\nstorage = \"cold\"",
-        1,
-    );
-    assert_ne!(cold, text);
-    std::fs::write(&file, cold).unwrap();
+    say(&desk, "schedules.daily", "storage = \"cold\"");
     let base = [
         &RETENTION[..],
         &["--from", "2026-01-01T12:00:00Z", "--days", "90"],
@@ -113,7 +128,7 @@ fn what_it_costs_where_rows_move_to_other_classes() {
         said[from..to].trim_end().to_owned()
     };
     assert_snapshot!(months(&[]), @r"
-    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 30 days; STORED is the average, days of grace included
+    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 30 days; STORED is the average, with what is pruned and not gone yet
      MONTH    DAYS  STORED  IN GLACIER_IR  STORAGE    PUTS    GETS  MOVED  REQUESTS   USD
      2026-01  30.5  232 GB            0 B     4.90  28,770  28,770      0      0.16  5.05
      2026-02    28  405 GB          15 GB     8.41  26,852  26,852    954      0.16  8.57
@@ -121,7 +136,7 @@ fn what_it_costs_where_rows_move_to_other_classes() {
      2026-04   0.5  432 GB          48 GB     0.14     959     959      0      0.01  0.15
     ");
     assert_snapshot!(months(&["--cold-after-days", "8"]), @r"
-    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 8 days; STORED is the average, days of grace included
+    Cost per month in S3 STANDARD and, where schedules say so, GLACIER_IR after 8 days; STORED is the average, with what is pruned and not gone yet
      MONTH    DAYS  STORED  IN GLACIER_IR  STORAGE    PUTS    GETS  MOVED  REQUESTS   USD
      2026-01  30.5  232 GB          30 GB     4.38  28,770  28,770  3,816      0.23  4.61
      2026-02    28  405 GB          90 GB     7.16  26,852  26,852  4,770      0.24  7.40

@@ -1,5 +1,7 @@
 //! Runs and prunes of one scope, day by day: what a preview rests on, and what it tells.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveTime;
 use serde::Serialize;
 
@@ -7,7 +9,7 @@ use super::costs::{self, ClassCost, MonthCost};
 use super::play::Play;
 use crate::Instant;
 use crate::id::{ScheduleName, ScopeName, SnapshotId};
-use crate::retention::Rules;
+use crate::retention::{Rules, Span};
 use crate::schedule::{Schedule, just_before};
 use crate::snapshot::{Kind, SnapshotRecord};
 use crate::storage::Transitions;
@@ -95,7 +97,7 @@ pub struct State {
     pub snapshots: Vec<SnapshotPreview>,
     /// Bytes that they need.
     pub bytes_kept: u64,
-    /// Bytes of pruned snapshots that the bucket still keeps.
+    /// Bytes of pruned snapshots that the bucket still keeps, for the days of grace or their lock.
     pub bytes_in_grace: u64,
 }
 
@@ -116,6 +118,9 @@ pub struct KeepingPreview {
     pub scope: ScopeName,
     /// What it rests on.
     pub assumptions: Assumptions,
+    /// For how long its schedules lock what they take: that stays so long at the least, pruned or not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub locks: BTreeMap<ScheduleName, Span>,
     /// Runs played.
     pub runs: usize,
     /// What exists at each instant that was asked for, in order.
@@ -198,6 +203,7 @@ pub fn preview_keeping(
         months: costs::months(pieces, work, daily, assumptions),
         classes: costs::classes(pieces, work, daily, assumptions),
         dropped: play.dropped,
+        locks: play.locks,
         assumptions: assumptions.clone(),
     })
 }

@@ -9,18 +9,25 @@ use crate::Instant;
 use crate::chain::{Choice, Wanted, choose};
 use crate::id::{ChainPath, RunId, ScheduleName, ScopeName, SnapshotId};
 use crate::lock::ChainLock;
+use crate::plan::PruneDecision;
 use crate::prices::STANDARD;
 use crate::retention::{Rules, Span, plan_prune};
 use crate::schedule::Schedule;
 use crate::snapshot::{Kind, SnapshotRecord, Trust};
 use crate::storage::StorageTier;
 
+/// A snapshot that exists, with the number of its piece.
+struct Live {
+    record: SnapshotRecord,
+    piece: usize,
+}
+
 pub(super) struct Play<'p> {
     scope: &'p ScopeName,
     rules: &'p Rules,
     assumptions: &'p Assumptions,
-    /// What exists, each with the number of its piece.
-    live: Vec<(SnapshotRecord, usize)>,
+    /// What exists, by the number of its chain, and in the order of time in each.
+    live: BTreeMap<usize, Vec<Live>>,
     real: BTreeSet<SnapshotId>,
     pub(super) pieces: Vec<Piece>,
     /// By number.
@@ -30,7 +37,7 @@ pub(super) struct Play<'p> {
     /// Until when each chain is locked.
     chain_locks: BTreeMap<usize, Instant>,
     /// For how long schedules lock what they take.
-    locks: BTreeMap<ScheduleName, Span>,
+    pub(super) locks: BTreeMap<ScheduleName, Span>,
     /// Runs.
     pub(super) work: Vec<Work>,
     /// What the daily verification reads.
@@ -55,7 +62,7 @@ impl<'p> Play<'p> {
             scope,
             rules,
             assumptions,
-            live: Vec::new(),
+            live: BTreeMap::new(),
             real: existing.iter().map(|record| record.id).collect(),
             pieces: Vec::new(),
             chains: Vec::new(),
@@ -102,7 +109,13 @@ impl<'p> Play<'p> {
         if let Some(until) = record.locked_until {
             self.lock(chain, until);
         }
-        self.live.push((record, piece));
+        let of_chain = self.live.entry(chain).or_default();
+        of_chain.push(Live { record, piece });
+    }
+
+    /// Every snapshot that exists.
+    fn records(&self) -> impl Iterator<Item = &SnapshotRecord> {
+        self.live.values().flatten().map(|live| &live.record)
     }
 
     /// Whatever of a chain is there by now is locked until then at the least.
@@ -116,27 +129,26 @@ impl<'p> Play<'p> {
         if self.locks.is_empty() {
             return;
         }
-        let mut chains: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (number, (_, piece)) in self.live.iter().enumerate() {
-            chains
-                .entry(self.pieces[*piece].chain)
-                .or_default()
-                .push(number);
-        }
-        for (chain, numbers) in chains {
-            let kept = numbers.iter().map(|number| &self.live[*number].0);
-            let lock_of = |record: &SnapshotRecord| {
-                let schedule = record.schedule.as_ref()?;
-                self.locks.get(schedule).copied()
-            };
-            let kept: Vec<_> = kept.map(|record| (record, lock_of(record))).collect();
-            let Some(until) = ChainLock::of(&kept, now).renewal else {
+        let lock_of = |record: &SnapshotRecord| {
+            let schedule = record.schedule.as_ref()?;
+            self.locks.get(schedule).copied()
+        };
+        let mut renewed = Vec::new();
+        for (chain, kept) in &mut self.live {
+            let locks = kept
+                .iter()
+                .map(|live| (&live.record, lock_of(&live.record)));
+            let locks: Vec<_> = locks.collect();
+            let Some(until) = ChainLock::of(&locks, now).renewal else {
                 continue;
             };
-            self.lock(chain, until);
-            for number in numbers {
-                self.live[number].0.locked_until = Some(until);
+            renewed.push((*chain, until));
+            for live in kept {
+                live.record.locked_until = Some(until);
             }
+        }
+        for (chain, until) in renewed {
+            self.lock(chain, until);
         }
     }
 
@@ -152,18 +164,17 @@ impl<'p> Play<'p> {
             scope: self.scope,
             location: &schedule.location,
         };
-        // Nothing is built on what is to be archived.
-        let at_location = self.live.iter().filter(|(record, _)| {
-            record.location == schedule.location && record.tier != StorageTier::Archive
-        });
-        let chain_of = |piece: &usize| self.pieces[*piece].chain;
-        let newest = at_location.clone().map(|(_, piece)| chain_of(piece)).max();
-        let records: Vec<SnapshotRecord> = at_location
-            .filter(|(_, piece)| Some(chain_of(piece)) == newest)
-            .map(|(record, _)| record.clone())
-            .collect();
-        match (choose(&wanted, &records, &BTreeMap::new(), slot), newest) {
-            (Choice::On(base), Some(newest)) => (base.kind, None, newest),
+        // A chain has one location, and nothing is built on what is to be archived.
+        let fits = |(_, of_chain): &(&usize, &Vec<Live>)| {
+            of_chain.first().is_some_and(|Live { record, .. }| {
+                record.location == schedule.location && record.tier != StorageTier::Archive
+            })
+        };
+        let newest = self.live.iter().rev().find(fits);
+        let records = newest.map(|(_, of_chain)| self.that_decide(of_chain));
+        let records = records.into_iter().flatten();
+        match (choose(&wanted, records, &BTreeMap::new(), slot), newest) {
+            (Choice::On(base), Some((newest, _))) => (base.kind, None, *newest),
             (choice, _) => {
                 let why = match choice {
                     Choice::Full(why) => why.map(|why| why.to_string()),
@@ -172,6 +183,25 @@ impl<'p> Play<'p> {
                 (Kind::Full, why, self.begin_chain(slot))
             }
         }
+    }
+
+    /// Those of a chain's snapshots that tell what the next one is built on: the real ones, of which some may be
+    /// damaged, its full, and the newest. So a run costs the same however many were played before.
+    fn that_decide<'l>(&'l self, of_chain: &'l [Live]) -> impl Iterator<Item = &'l SnapshotRecord> {
+        let real = of_chain
+            .iter()
+            .take_while(|live| self.is_real(&live.record));
+        let played = of_chain
+            .iter()
+            .skip_while(|live| self.is_real(&live.record));
+        let full = played.take(1);
+        real.chain(full)
+            .chain(of_chain.last())
+            .map(|live| &live.record)
+    }
+
+    fn is_real(&self, record: &SnapshotRecord) -> bool {
+        self.real.contains(&record.id)
     }
 
     fn begin_chain(&mut self, slot: Instant) -> usize {
@@ -239,42 +269,57 @@ impl<'p> Play<'p> {
         parts
     }
 
-    fn decide(&self, now: Instant) -> BTreeMap<SnapshotId, (bool, String)> {
-        let records: Vec<SnapshotRecord> =
-            self.live.iter().map(|(record, _)| record.clone()).collect();
-        let plan = plan_prune(self.scope, self.rules, &records, &BTreeSet::new(), now);
-        let decisions = plan.decisions.into_iter();
-        decisions
-            .map(|decision| (decision.snapshot, (decision.keep, decision.reason)))
-            .collect()
+    fn decide(&self, now: Instant) -> Vec<PruneDecision> {
+        let records = self.records();
+        plan_prune(self.scope, self.rules, records, &BTreeSet::new(), now).decisions
     }
 
     pub(super) fn prune(&mut self, now: Instant) {
-        let mut decisions = self.decide(now);
-        for (record, piece) in std::mem::take(&mut self.live) {
-            match decisions.remove(&record.id) {
-                Some((false, reason)) => {
-                    self.pieces[piece].live = false;
-                    self.dropped.push(Dropped {
-                        snapshot: self.shown(&record, reason),
-                        dropped_at: now,
-                    });
-                }
-                _ => self.live.push((record, piece)),
-            }
+        let going = self
+            .decide(now)
+            .into_iter()
+            .filter(|decision| !decision.keep);
+        let going: BTreeMap<SnapshotId, String> = going
+            .map(|decision| (decision.snapshot, decision.reason))
+            .collect();
+        if !going.is_empty() {
+            self.drop_all(going, now);
         }
         self.renew_locks(now);
         free(&mut self.pieces, &self.chain_locks, now);
         self.verify(now);
     }
 
+    /// Drops snapshots, each for its reason.
+    fn drop_all(&mut self, mut going: BTreeMap<SnapshotId, String>, now: Instant) {
+        let mut dropped = Vec::new();
+        for of_chain in self.live.values_mut() {
+            of_chain.retain(|live| match going.remove(&live.record.id) {
+                None => true,
+                Some(reason) => {
+                    self.pieces[live.piece].live = false;
+                    dropped.push(Dropped {
+                        snapshot: shown(&self.real, &live.record, reason),
+                        dropped_at: now,
+                    });
+                    false
+                }
+            });
+        }
+        self.live.retain(|_, of_chain| !of_chain.is_empty());
+        dropped.sort_by_key(|dropped| dropped.snapshot.taken_at);
+        self.dropped.extend(dropped);
+    }
+
     /// The daily rule verifies the scope's newest snapshot.
     fn verify(&mut self, now: Instant) {
-        let newest = self
-            .live
-            .iter_mut()
-            .max_by_key(|(record, _)| record.taken_at);
-        let Some((newest, piece)) = newest else {
+        let live = self.live.values_mut().flatten();
+        let newest = live.max_by_key(|live| live.record.taken_at);
+        let Some(Live {
+            record: newest,
+            piece,
+        }) = newest
+        else {
             return;
         };
         let piece = *piece;
@@ -310,31 +355,26 @@ impl<'p> Play<'p> {
         }
     }
 
-    fn shown(&self, record: &SnapshotRecord, reason: String) -> SnapshotPreview {
-        SnapshotPreview {
-            taken_at: record.taken_at,
-            schedule: record.schedule.clone(),
-            kind: record.kind,
-            snapshot: self.real.contains(&record.id).then_some(record.id),
-            bytes_stored: record.bytes_stored,
-            reason,
-        }
-    }
-
     pub(super) fn state(&self, at: Instant) -> State {
-        let mut decisions = self.decide(at);
-        let mut snapshots: Vec<SnapshotPreview> = self
-            .live
-            .iter()
-            .map(|(record, _)| {
-                let reason = match decisions.remove(&record.id) {
-                    Some((true, reason)) => reason,
-                    Some((false, reason)) => format!("goes at the next prune: {reason}"),
-                    None => String::new(),
-                };
-                self.shown(record, reason)
-            })
+        let decisions = self.decide(at).into_iter();
+        let mut reasons: BTreeMap<SnapshotId, String> = decisions
+            .map(
+                |PruneDecision {
+                     snapshot,
+                     keep,
+                     reason,
+                     ..
+                 }| match keep {
+                    true => (snapshot, reason),
+                    false => (snapshot, format!("goes at the next prune: {reason}")),
+                },
+            )
             .collect();
+        let snapshots = self.records().map(|record| {
+            let reason = reasons.remove(&record.id).unwrap_or_default();
+            shown(&self.real, record, reason)
+        });
+        let mut snapshots: Vec<SnapshotPreview> = snapshots.collect();
         snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.taken_at));
         let grace_days = self.assumptions.grace_days;
         let bytes = |needed: bool| {
@@ -351,5 +391,16 @@ impl<'p> Play<'p> {
             bytes_kept: bytes(true),
             bytes_in_grace: bytes(false),
         }
+    }
+}
+
+fn shown(real: &BTreeSet<SnapshotId>, record: &SnapshotRecord, reason: String) -> SnapshotPreview {
+    SnapshotPreview {
+        taken_at: record.taken_at,
+        schedule: record.schedule.clone(),
+        kind: record.kind,
+        snapshot: real.contains(&record.id).then_some(record.id),
+        bytes_stored: record.bytes_stored,
+        reason,
     }
 }

@@ -157,15 +157,15 @@ impl Rules {
 /// and counts towards nothing.
 ///
 /// Snapshots of other scopes are passed over. The answer does not depend on their order.
-pub fn plan_prune(
+pub fn plan_prune<'s>(
     scope: &ScopeName,
     rules: &Rules,
-    snapshots: &[SnapshotRecord],
+    snapshots: impl IntoIterator<Item = &'s SnapshotRecord>,
     in_use: &BTreeSet<SnapshotId>,
     now: Instant,
 ) -> PrunePlan {
-    let mut snapshots: Vec<&SnapshotRecord> =
-        snapshots.iter().filter(|s| s.scope == *scope).collect();
+    let snapshots = snapshots.into_iter();
+    let mut snapshots: Vec<&SnapshotRecord> = snapshots.filter(|s| s.scope == *scope).collect();
     snapshots.sort_by_key(|s| std::cmp::Reverse((s.taken_at, s.id)));
     let mut reasons: BTreeMap<SnapshotId, Vec<String>> = BTreeMap::new();
     let mut keep = |snapshot: &SnapshotRecord, reason: String| {

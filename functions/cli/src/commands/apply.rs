@@ -5,9 +5,11 @@ use std::path::Path;
 
 use chrono::Utc;
 use logisedge_domain::config::{Config, diff};
+use logisedge_domain::format;
 use logisedge_domain::id::{RunId, ScopeName};
 use logisedge_domain::manifest::ForeignKeyEdge;
 use logisedge_domain::scope::Selection;
+use logisedge_domain::snapshot::SnapshotRecord;
 use logisedge_engine::configure;
 use logisedge_engine::dispatch::Dispatched;
 use logisedge_sources::SourceErrorKind;
@@ -22,6 +24,8 @@ struct Applied {
     changes: Vec<String>,
     outside_references: Vec<(String, ForeignKeyEdge)>,
     unchecked: Vec<String>,
+    /// What stays of scopes and locations that are taken out.
+    stays: Vec<String>,
     applied: bool,
     /// What was overdue of schedules that changed: runs that were asked for, and missed ones.
     requested: Vec<RunId>,
@@ -37,6 +41,7 @@ pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliErro
     } else {
         check_scopes(context, &new).await?
     };
+    let stays = what_stays(context, &old, &new).await?;
     let overdue = match args.dry_run {
         true => {
             configure::check(&context.catalog, &new).await?;
@@ -48,6 +53,7 @@ pub(crate) async fn apply(context: &Context, args: &Apply) -> Result<(), CliErro
         changes,
         outside_references,
         unchecked,
+        stays,
         applied: !args.dry_run,
         requested: overdue.requested,
         missed: overdue.missed,
@@ -118,6 +124,48 @@ async fn check_scopes(
     Ok((edges, unchecked))
 }
 
+/// Of each scope and location that is taken out while there are snapshots of it: what becomes of them.
+async fn what_stays(
+    context: &Context,
+    old: &Config,
+    new: &Config,
+) -> Result<Vec<String>, CliError> {
+    let scopes = old.scopes.keys();
+    let scopes: Vec<_> = scopes
+        .filter(|name| !new.scopes.contains_key(*name))
+        .collect();
+    let locations = old.locations.keys();
+    let locations: Vec<_> = locations
+        .filter(|name| !new.locations.contains_key(*name))
+        .collect();
+    if scopes.is_empty() && locations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let records = context.catalog.all_snapshots().await?;
+    let those = |is_of: &dyn Fn(&SnapshotRecord) -> bool| {
+        let bytes = records.iter().filter(|record| is_of(record));
+        let bytes: Vec<u64> = bytes.map(|record| record.bytes_stored).collect();
+        let snapshots = format::counted(bytes.len() as u64, "snapshot");
+        let stored = format::bytes(bytes.iter().sum());
+        (!bytes.is_empty()).then(|| format!("{snapshots} ({stored})"))
+    };
+    let of_scopes = scopes.into_iter().filter_map(|name| {
+        let those = those(&|record| record.scope == *name)?;
+        Some(format!(
+            "scope {name} is taken out; left of it: {those}, which can be restored, but which no daily round \
+             verifies or prunes until the file has the scope again"
+        ))
+    });
+    let of_locations = locations.into_iter().filter_map(|name| {
+        let those = those(&|record| record.location == *name)?;
+        Some(format!(
+            "location {name} is taken out; left there: {those}, which cannot be restored, verified or pruned \
+             until the file has the location again"
+        ))
+    });
+    Ok(of_scopes.chain(of_locations).collect())
+}
+
 fn is_scheduled(config: &Config, scope: &ScopeName) -> bool {
     config
         .schedules
@@ -149,9 +197,8 @@ fn text(applied: &Applied, config: &Config) -> String {
         changes => lines.extend(changes.iter().map(|change| format!("  {change}"))),
     }
     lines.extend(outside(&applied.outside_references));
-    for reason in &applied.unchecked {
-        lines.push(format!("warning: {reason}"));
-    }
+    let warnings = applied.unchecked.iter().chain(&applied.stays);
+    lines.extend(warnings.map(|reason| format!("warning: {reason}")));
     for (runs, what) in [
         (
             &applied.requested,

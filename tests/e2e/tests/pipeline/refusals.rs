@@ -77,6 +77,7 @@ async fn what_does_not_exist_or_cannot_be_read_is_told_by_the_command_line() {
 
     another_password_is_no_damage(&stack, &config).await;
     broken_items_are_told(&stack).await;
+    what_is_taken_out_stays_and_is_told(&stack);
     stack.delete().await;
 }
 
@@ -100,6 +101,21 @@ async fn another_password_is_no_damage(stack: &Stack, config: &str) {
     assert_eq!(stack.snapshots("customers")[0].trust, Trust::Verified);
     stack.apply(&stack.write("config.toml", config));
     stack.cli(&["verify", "latest"]).good();
+}
+
+/// A file without a scope and a location says what becomes of their snapshots, before it is in force.
+fn what_is_taken_out_stays_and_is_told(stack: &Stack) {
+    let file = stack
+        .write("empty.toml", "version = 1\n")
+        .display()
+        .to_string();
+    let told = stack.cli(&["apply", &file, "--dry-run"]).good();
+    for said in [
+        "warning: scope customers is taken out; left of it: 1 snapshot (",
+        "warning: location main is taken out; left there: 1 snapshot (",
+    ] {
+        assert!(told.contains(said), "{told}");
+    }
 }
 
 /// An item that nobody of ours wrote is named, and a rebuild makes good what the location knows.

@@ -95,7 +95,8 @@ impl AlertKind {
     }
 
     /// Whether something says when its cause is gone: a run that succeeds, a verification that finds
-    /// nothing. What was missed lies in the past; a run that succeeds only ends it sooner.
+    /// nothing, a prune that leaves nothing. What was missed lies in the past; a run that succeeds only ends it
+    /// sooner.
     pub fn has_end(self) -> bool {
         match self {
             Self::Failure
@@ -105,13 +106,13 @@ impl AlertKind {
             | Self::Anomaly
             | Self::NoGoodSnapshot
             | Self::StorageFull
-            | Self::StorageSoonFull => true,
+            | Self::StorageSoonFull
+            | Self::NotLocked
+            | Self::NotPruned => true,
             Self::Success
             | Self::Missed
             | Self::CleanUp
             | Self::UsageDiffers
-            | Self::NotLocked
-            | Self::NotPruned
             | Self::Digest
             | Self::DeadLetter => false,
         }

@@ -182,11 +182,8 @@ async fn what_cannot_be_built_names_itself_and_stops_the_rest() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(copy.sql(working).trim(), "0");
-    assert_eq!(
-        copy.sql("SELECT count(*) FROM pg_index WHERE indrelid = 't8'::regclass")
-            .trim(),
-        "0"
-    );
+    // The last of the script, behind eight keys and seven indexes of text.
+    assert_eq!(copy.sql("SELECT to_regclass('w_8') IS NULL").trim(), "t");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +192,7 @@ async fn builds_that_lock_each_other_out_are_tried_again_alone() {
     let table = |own: &str, other: &str| {
         format!(
             "CREATE FUNCTION f_{own}(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN \
-                PERFORM pg_sleep(0.2); PERFORM FROM public.{other}; RETURN i; END $$; \
+                PERFORM pg_sleep(1); PERFORM FROM public.{other}; RETURN i; END $$; \
              ALTER TABLE {own} ADD CONSTRAINT e_{own} EXCLUDE USING btree (public.f_{own}(id) WITH =);"
         )
     };

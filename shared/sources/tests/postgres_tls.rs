@@ -17,9 +17,10 @@ struct Server {
     port: u16,
 }
 
-fn checked(output: Output, what: &str) {
+fn checked(output: Output, what: &str) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A program of the server's, as a user that may run it: PostgreSQL refuses root.
@@ -161,11 +162,14 @@ impl Server {
         server
     }
 
-    fn sql(&self, sql: &str) {
+    /// What psql prints, without headings.
+    fn sql(&self, sql: &str) -> String {
         let output = Command::new("psql")
             .args([
                 "-X",
                 "-q",
+                "-A",
+                "-t",
                 "-U",
                 "postgres",
                 "-p",
@@ -177,7 +181,7 @@ impl Server {
             .arg(self.folder.path())
             .output()
             .unwrap();
-        checked(output, sql);
+        checked(output, sql)
     }
 
     async fn open(
@@ -285,7 +289,9 @@ cannot connect to database postgres at 127.0.0.1:PORT: the password of role app 
 
     server.sql("ALTER SYSTEM SET ssl = off");
     server.sql("SELECT pg_reload_conf()");
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    while server.sql("SHOW ssl").trim() != "off" {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     let error = server
         .open("plain", address, Require, None)
         .await

@@ -24,6 +24,8 @@ const SCOPE: &str = "everything";
 /// A history ends after so many steps, or after this time with fewer.
 const STEPS: usize = 24;
 const TIME_MAX: Duration = Duration::from_secs(22);
+/// However slow the machine is.
+const STEPS_MIN: usize = 4;
 
 /// Numbers that look random and repeat for the same seed (splitmix64).
 pub(crate) struct Random(u64);
@@ -331,12 +333,11 @@ async fn history(database: Changing) {
     let began = Stopwatch::now();
     for _ in 0..STEPS {
         history.step().await;
-        if began.elapsed() > TIME_MAX {
+        if began.elapsed() > TIME_MAX && history.told.len() > STEPS_MIN {
             break;
         }
     }
     println!("{:?}", history.told);
-    assert!(history.told.len() > 4, "too slow: {:?}", history.told);
     let records = history
         .world
         .catalog

@@ -1,7 +1,7 @@
 //! Storage classes and locks, on S3's protocol: tags, thawing, Object Lock.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Stopwatch};
 
 use crate::emulator::{bucket, folder, impatient, lockable, s3};
 use aws_sdk_s3::types::{BucketVersioningStatus, StorageClass, VersioningConfiguration};
@@ -92,8 +92,12 @@ async fn what_is_archived_is_read_once_it_was_thawed() {
 
     // Of what can be read anyway it is no error.
     store.thaw("hot", ThawSpeed::Standard, 2).await.unwrap();
+    let asked = Stopwatch::now();
     store.thaw("frozen", ThawSpeed::Bulk, 2).await.unwrap();
-    assert_eq!(store.readiness("frozen").await.unwrap(), Readiness::Thawing);
+    let readiness = store.readiness("frozen").await.unwrap();
+    // The emulator takes two seconds for it: a slow machine comes too late.
+    let is_late = asked.elapsed() >= Duration::from_secs(2);
+    assert!(readiness == Readiness::Thawing || is_late, "{readiness:?}");
     // Nor is it to ask twice.
     store.thaw("frozen", ThawSpeed::Standard, 2).await.unwrap();
     while store.readiness("frozen").await.unwrap() == Readiness::Thawing {
